@@ -1,0 +1,69 @@
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+enum { ARENA_CHUNK_BYTES = 4096 };
+
+struct arena_chunk {
+    struct arena_chunk *next;
+    size_t n, cap; /* bytes given out, bytes there are */
+    max_align_t data[];
+};
+
+void arena_deinit(struct arena *a) {
+    struct arena_chunk *c;
+
+    while ((c = a->chunks)) {
+        a->chunks = c->next;
+        free(c);
+    }
+    a->n_bytes = 0;
+}
+
+static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
+    size_t cap = size_max(n_bytes, ARENA_CHUNK_BYTES);
+    struct arena_chunk *c;
+
+    if (cap > SIZE_MAX - sizeof(*c))
+        return NULL;
+    c = malloc(sizeof(*c) + cap);
+    if (!c)
+        return NULL;
+    c->n = 0;
+    c->cap = cap;
+    c->next = a->chunks;
+    a->chunks = c;
+    return c;
+}
+
+void *arena_alloc(struct arena *a, size_t n_bytes) {
+    struct arena_chunk *c = a->chunks;
+    size_t n;
+    void *p;
+
+    if (n_bytes > SIZE_MAX - sizeof(max_align_t))
+        return NULL;
+    n = (n_bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    if (!c || c->cap - c->n < n) {
+        c = arena_grow(a, n);
+        if (!c)
+            return NULL;
+    }
+    p = (char *)c->data + c->n;
+    c->n += n;
+    a->n_bytes += n;
+    return memset(p, 0, n_bytes);
+}
+
+char *arena_copy(struct arena *a, const char *text, size_t n) {
+    char *p;
+
+    p = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
+    if (p && n)
+        memcpy(p, text, n);
+    return p;
+}

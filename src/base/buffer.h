@@ -1,0 +1,39 @@
+#pragma once
+
+/*
+ * Byte buffer that grows.  A failed append sticks, so that a writer checks
+ * once, at the end, by buffer_status().
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/util.h"
+
+struct buffer {
+    char *data;
+    size_t n, cap;
+    bool failed; /* out of memory once: every later append does nothing */
+};
+
+#define BUFFER_INIT {0}
+
+void buffer_deinit(struct buffer *b);
+
+/* forget the content, keep the memory */
+void buffer_clear(struct buffer *b);
+
+/* Return: 0 or -ENOMEM; room for @n more bytes behind data[n] */
+int buffer_reserve(struct buffer *b, size_t n);
+
+void buffer_append(struct buffer *b, const char *text, size_t n);
+void buffer_append_string(struct buffer *b, const char *text);
+void buffer_printf(struct buffer *b, const char *format, ...) _printf_(2, 3);
+
+/* drop the first @n bytes */
+void buffer_consume(struct buffer *b, size_t n);
+
+/* Return: 0, or -ENOMEM when an append failed since buffer_init/clear */
+int buffer_status(const struct buffer *b);
+
+/* Return: the content as a NUL-terminated string that the caller frees; NULL when out of memory */
+char *buffer_steal_string(struct buffer *b);

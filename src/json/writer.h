@@ -1,0 +1,20 @@
+#pragma once
+
+/*
+ * JSON text from values.  Writes ASCII only, as QEMU does (\u00E9 in upper
+ * case, surrogate pairs for the rest), so that no client meets a byte it did
+ * not meet before.
+ */
+
+#include <stddef.h>
+#include "base/buffer.h"
+#include "json/value.h"
+
+/* append @n bytes of decoded UTF-8 as a JSON string, quotes included; a lone surrogate's three bytes become \uD800 again */
+void json_write_string(struct buffer *b, const char *string, size_t n);
+
+/*
+ * append @value on one line with a blank after ':' and ',' (as QEMU prints);
+ * scalars and names as they stand in their source
+ */
+void json_write(struct buffer *b, const struct json *value);

@@ -1,0 +1,86 @@
+#pragma once
+
+/*
+ * Session: one client and one server, and everything between them but the
+ * sockets.  Bytes and fds go in by session_feed(), what is to be sent stands
+ * in session_out(), time comes by argument.  It logs nothing; what happened
+ * is told to an observer (trace.h).
+ *
+ * Order is sacred.  Nothing overtakes towards the client: what came after a
+ * message that waits for an answer waits behind it; only replies to
+ * out-of-band commands pass.  Towards the server, in-band commands wait
+ * behind a running exchange and out-of-band ones pass.  Every wait has a
+ * deadline and a limit; when it runs out, the message passes unchanged.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/fds.h"
+#include "base/out.h"
+#include "proxy/limits.h"
+#include "proxy/trace.h"
+#include "rule/program.h"
+
+enum side { SIDE_CLIENT, SIDE_SERVER };
+
+static inline enum side side_other(enum side s) {
+    return s == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+struct session;
+
+/* now, for everything a session does until it is told again */
+struct session_time {
+    uint64_t now_ms; /* monotonic */
+    int64_t wall_us; /* since 1970, for the timestamp of an event of the shim's own */
+};
+
+/*
+ * session_new()
+ * @program: the rules; a reference is taken.  NULL: no rules
+ * @limits:  copied
+ * @trace:   told what happens; may be NULL.  @userdata goes to it
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int session_new(struct program *program, const struct limits *limits, trace_fn trace, void *userdata, struct session **ret_session);
+
+/* everything held is dropped and its fds are closed.  Return: NULL */
+struct session *session_free(struct session *s);
+
+/*
+ * session_feed() - bytes that came from one side
+ * @text, @n: what passes unchanged is borrowed from here: it must stay until
+ *            both outs are empty or settled (out_settle())
+ * @fds:      came with the first byte of @text; consumed.  May be NULL
+ *
+ * Return: 0, or negative: the session cannot go on (out of memory).
+ */
+int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds, struct session_time time);
+
+/* @from sends no more: what is incomplete passes as it is, then session_is_finished() towards the other side */
+int session_end(struct session *s, enum side from, struct session_time time);
+
+/* let deadlines pass */
+int session_tick(struct session *s, struct session_time time);
+
+/* Return: when session_tick() is due, in ms of the monotonic clock; UINT64_MAX: never */
+uint64_t session_deadline_ms(const struct session *s);
+
+/* what waits to be sent to @to; the caller sends it (out_peek(), out_sent()) */
+struct out *session_out(struct session *s, enum side to);
+
+/* is more input from @from wanted now?  No while the other side is slow (limits.max_out_bytes) */
+bool session_wants(const struct session *s, enum side from);
+
+/* is nothing to come towards @to but what stands in its out?  Then shut it down once that is sent */
+bool session_is_finished(const struct session *s, enum side to);
+
+/* counts since the session began */
+struct session_stats {
+    uint64_t n_messages[2]; /* objects that came from each side */
+    uint64_t n_bytes[2];    /* bytes that came from each side */
+    uint64_t n_rewritten, n_dropped, n_answered, n_asked, n_held, n_failed, n_timed_out;
+};
+const struct session_stats *session_stats(const struct session *s);

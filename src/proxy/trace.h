@@ -1,0 +1,37 @@
+#pragma once
+
+/*
+ * The observer of a session: what happened, told as it happens, to whoever
+ * wants to log, explain or record it.  It cannot change anything.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum trace_kind {
+    TRACE_PASSED,    /* a whole message passed unchanged */
+    TRACE_REWRITTEN, /* text is what came, to_text what goes out instead */
+    TRACE_DROPPED,   /* a rule says that the other side has nothing like it */
+    TRACE_ANSWERED,  /* a command answered here; to_text is the reply */
+    TRACE_ASKED,     /* a command of the shim's own goes to the server: to_text */
+    TRACE_SWALLOWED, /* its reply came: text */
+    TRACE_EMITTED,   /* an event of the shim's own goes to the client: to_text */
+    TRACE_HELD,      /* the message waits */
+    TRACE_RELEASED,  /* it waits no longer */
+    TRACE_FAILED,    /* a rule could not finish: why is in note; the message passes unchanged */
+    TRACE_TIMED_OUT, /* a wait reached its deadline or limit */
+    TRACE_ACTIVE,    /* the rules of this session are chosen: note says which */
+};
+
+struct trace_item {
+    enum trace_kind kind;
+    int from;           /* enum side the message came from; -1: the shim's own */
+    const char *text;   /* the message as it came; not NUL-terminated; NULL when there is none */
+    size_t n_text;
+    const char *to_text; /* what goes out instead */
+    size_t n_to_text;
+    const char *rule; /* its name; NULL when no rule is concerned */
+    const char *note; /* why */
+};
+
+typedef void (*trace_fn)(void *userdata, const struct trace_item *item);
