@@ -1,0 +1,71 @@
+#include "base/buffer.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "test.h"
+
+static struct cr_mem content(const struct buffer *b) {
+    return (struct cr_mem){b->data, b->n};
+}
+
+TEST(buffer, appends_come_out_in_order) {
+    struct buffer b = BUFFER_INIT;
+
+    buffer_append(&b, "ab", 2);
+    buffer_append(&b, "", 0);
+    buffer_append_string(&b, "cd");
+    buffer_printf(&b, "%d%s", 7, "e");
+    cr_assert(eq(mem, content(&b), ((struct cr_mem){"abcd7e", 6})));
+    buffer_deinit(&b);
+}
+
+TEST(buffer, printf_longer_than_the_first_block_comes_whole) {
+    struct buffer b = BUFFER_INIT;
+
+    buffer_printf(&b, "%*s|", 5000, "x");
+    cr_assert(eq(sz, b.n, 5001));
+    cr_assert(eq(chr, b.data[4999], 'x'));
+    cr_assert(eq(chr, b.data[5000], '|'));
+    buffer_deinit(&b);
+}
+
+TEST(buffer, consume_drops_the_first_bytes_only) {
+    struct buffer b = BUFFER_INIT;
+
+    buffer_append_string(&b, "abcdef");
+    buffer_consume(&b, 4);
+    cr_assert(eq(mem, content(&b), ((struct cr_mem){"ef", 2})));
+    buffer_consume(&b, 2);
+    cr_assert(eq(sz, b.n, 0));
+    buffer_deinit(&b);
+}
+
+TEST(buffer, failed_append_sticks_until_clear) {
+    struct buffer b = BUFFER_INIT;
+
+    buffer_append_string(&b, "a");
+    cr_assert(eq(int, buffer_reserve(&b, SIZE_MAX / 2), -ENOMEM));
+    buffer_append_string(&b, "b");
+    cr_assert(eq(int, buffer_status(&b), -ENOMEM));
+    cr_assert(eq(sz, b.n, 1));
+    buffer_clear(&b);
+    buffer_append_string(&b, "c");
+    cr_assert(eq(int, buffer_status(&b), 0));
+    cr_assert(eq(mem, content(&b), ((struct cr_mem){"c", 1})));
+    buffer_deinit(&b);
+}
+
+TEST(buffer, steal_string_gives_a_string_and_leaves_it_empty) {
+    struct buffer b = BUFFER_INIT;
+    char *s;
+
+    buffer_append_string(&b, "text");
+    s = buffer_steal_string(&b);
+    cr_assert(eq(str, s, "text"));
+    cr_assert(eq(sz, b.n, 0));
+    cr_assert(eq(sz, b.cap, 0));
+    free(s);
+    buffer_deinit(&b);
+}
