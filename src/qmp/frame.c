@@ -1,0 +1,952 @@
+/*
+ * Framing: two scanners, one for each side, which share what they know of
+ * the top-level keys.  Not a parser: nothing is built, nothing is kept.
+ *
+ * The client's scanner is three machines, one on top of the other:
+ *
+ *   lexer    bytes to tokens: a table, as QEMU's own
+ *   count    brackets and limits: where QEMU thinks that a message ends
+ *   grammar  is the object still valid?  Runs inside objects only
+ *
+ * Outside of valid objects only the first two run, and so both sides agree on
+ * where the next message begins, whatever is sent.
+ *
+ * The server's scanner knows strings, brackets and the top level.
+ */
+#include "qmp/frame.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* what the value at the top level is for */
+enum key { KEY_OTHER, KEY_ID, KEY_NAME };
+
+/* what is being read */
+enum lex {
+    LEX_RECOVERY, /* after a lexical error; 0, see lexer_table */
+    LEX_START,    /* between tokens */
+    LEX_DOUBLE,   /* a string in double quotes */
+    LEX_DOUBLE_ESCAPE,
+    LEX_SINGLE, /* a string in single quotes */
+    LEX_SINGLE_ESCAPE,
+    LEX_SIGN, /* a number: -12.34e+56 */
+    LEX_ZERO,
+    LEX_INTEGER,
+    LEX_POINT,
+    LEX_FRACTION,
+    LEX_E,
+    LEX_E_SIGN,
+    LEX_EXPONENT,
+    LEX_WORD,
+    _LEX_N,
+};
+
+/* what a byte does; those from ACT_STRING on are the first byte of a token */
+enum act {
+    ACT_ERROR, /* 0, see lexer_table */
+    ACT_SKIP,
+    ACT_STRING_BYTE,
+    ACT_STRING_END,
+    ACT_WORD_BYTE,
+    ACT_STRING,
+    ACT_NUMBER,
+    ACT_WORD,
+    ACT_COLON,
+    ACT_COMMA,
+    ACT_OPEN_OBJECT,
+    ACT_OPEN_LIST,
+    ACT_CLOSE_OBJECT,
+    ACT_CLOSE_LIST,
+    _ACT_N,
+};
+
+/* what may come next in an object */
+enum expect {
+    EXPECT_NOTHING, /* 0, see expect_table */
+    EXPECT_OBJECT,
+    EXPECT_FIRST_KEY,
+    EXPECT_KEY,
+    EXPECT_COLON,
+    EXPECT_MEMBER,
+    EXPECT_AFTER_MEMBER,
+    EXPECT_FIRST_ELEMENT,
+    EXPECT_ELEMENT,
+    EXPECT_AFTER_ELEMENT,
+    EXPECT_OUTER, /* a bracket was closed: whatever follows in the one around it */
+    _EXPECT_N,
+};
+
+static bool is_blank(unsigned char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* ---- the top level, common to both sides ---- */
+
+static void object_begin(struct frame_reader *r, size_t at) {
+    r->frame = (struct frame){.kind = FRAME_UNKNOWN};
+    r->is_inside = true;
+    r->object_at = at;
+    r->key = KEY_OTHER;
+}
+
+static void object_end(struct frame_reader *r) {
+    r->is_inside = false;
+    r->is_key = r->is_name = false;
+}
+
+static void string_begin(struct frame_reader *r, bool is_key, bool is_name, size_t at) {
+    r->is_key = is_key;
+    r->is_name = is_name;
+    r->token_at = at;
+    if (is_key) {
+        memset(r->key_text, 0, sizeof(r->key_text));
+        r->n_key_text = 0;
+    }
+}
+
+/* more of the string being read, when it is one that matters */
+static void string_append(struct frame_reader *r, const char *text, size_t n) {
+    size_t room = sizeof(r->key_text) - size_min(r->n_key_text, sizeof(r->key_text));
+
+    if (memchr(text, '\\', n))
+        r->frame.is_escaped = true;
+    if (!r->is_key)
+        return;
+    memcpy(r->key_text + sizeof(r->key_text) - room, text, size_min(n, room));
+    r->n_key_text = (uint8_t)size_min(r->n_key_text + n, sizeof(r->key_text) + 1);
+}
+
+static void key_end(struct frame_reader *r) {
+    static const struct {
+        char text[8]; /* padded with NUL, which no key contains */
+        enum frame_kind kind;
+        enum key key;
+    } table[] = {
+        {"execute", FRAME_COMMAND, KEY_NAME},
+        {{'e', 'x', 'e', 'c', '-', 'o', 'o', 'b'}, FRAME_COMMAND_OOB, KEY_NAME},
+        {"return", FRAME_RETURN, KEY_OTHER},
+        {"error", FRAME_ERROR, KEY_OTHER},
+        {"event", FRAME_EVENT, KEY_NAME},
+        {"QMP", FRAME_GREETING, KEY_OTHER},
+        {"id", FRAME_UNKNOWN, KEY_ID},
+    };
+    struct frame *f = &r->frame;
+    size_t i = 0;
+
+    r->key = KEY_OTHER;
+    while (i < ARRAY_SIZE(table) && memcmp(r->key_text, table[i].text, sizeof(r->key_text)))
+        i++;
+    if (i == ARRAY_SIZE(table) || r->n_key_text > sizeof(r->key_text))
+        return;
+    if (table[i].key == KEY_ID ? f->has_id : f->kind != FRAME_UNKNOWN) {
+        f->is_ambiguous = true;
+        return;
+    }
+    if (table[i].key != KEY_ID)
+        f->kind = table[i].kind;
+    r->key = table[i].key;
+}
+
+/* a value at the top level ended just before @at */
+static void value_end(struct frame_reader *r, size_t at) {
+    if (r->key != KEY_ID)
+        return;
+    r->frame.id = (struct frame_slice){r->value_at - r->object_at, at - r->value_at};
+    r->frame.has_id = true;
+}
+
+static void name_end(struct frame_reader *r, size_t at) {
+    size_t begin = r->token_at + 1; /* behind the quote */
+
+    r->frame.name = (struct frame_slice){begin - r->object_at, at - 1 - begin};
+    r->frame.has_name = true;
+}
+
+/* a key or value at the top level that is a string ended just before @at */
+static void string_end(struct frame_reader *r, size_t at) {
+    if (r->is_key)
+        key_end(r);
+    else if (r->is_name)
+        name_end(r, at);
+    else
+        value_end(r, at);
+    r->is_key = r->is_name = false;
+}
+
+/* ---- client: lexer ---- */
+
+/* the order makes ranges of what a string goes on with, and of what recovery skips */
+enum class {
+    CLASS_CONTROL, /* 0: what class_table does not mention */
+    CLASS_LINE_END,
+    CLASS_RESET, /* bytes that UTF-8 never has */
+    CLASS_TAB,
+    CLASS_SPACE,
+    CLASS_MINUS,
+    CLASS_PLUS,
+    CLASS_POINT,
+    CLASS_ZERO,
+    CLASS_DIGIT,
+    CLASS_SMALL, /* a letter, in lower case */
+    CLASS_SMALL_E,
+    CLASS_BIG_E,
+    CLASS_OTHER,
+    CLASS_DOUBLE,
+    CLASS_SINGLE,
+    CLASS_BACKSLASH,
+    CLASS_COLON,
+    CLASS_COMMA,
+    CLASS_OPEN_OBJECT,
+    CLASS_OPEN_LIST,
+    CLASS_CLOSE_OBJECT,
+    CLASS_CLOSE_LIST,
+    _CLASS_N,
+};
+
+static const uint8_t class_table[256] = {
+    ['\t'] = CLASS_TAB,           ['\n'] = CLASS_LINE_END,       ['\r'] = CLASS_LINE_END,
+    [' '] = CLASS_SPACE,          ['!'] = CLASS_OTHER,           ['"'] = CLASS_DOUBLE,
+    ['#' ... '&'] = CLASS_OTHER,  ['\''] = CLASS_SINGLE,         ['(' ... '*'] = CLASS_OTHER,
+    ['+'] = CLASS_PLUS,           [','] = CLASS_COMMA,           ['-'] = CLASS_MINUS,
+    ['.'] = CLASS_POINT,          ['/'] = CLASS_OTHER,           ['0'] = CLASS_ZERO,
+    ['1' ... '9'] = CLASS_DIGIT,  [':'] = CLASS_COLON,           [';' ... 'D'] = CLASS_OTHER,
+    ['E'] = CLASS_BIG_E,          ['F' ... 'Z'] = CLASS_OTHER,   ['['] = CLASS_OPEN_LIST,
+    ['\\'] = CLASS_BACKSLASH,     [']'] = CLASS_CLOSE_LIST,      ['^' ... '`'] = CLASS_OTHER,
+    ['a' ... 'd'] = CLASS_SMALL,  ['e'] = CLASS_SMALL_E,         ['f' ... 'z'] = CLASS_SMALL,
+    ['{'] = CLASS_OPEN_OBJECT,    ['|'] = CLASS_OTHER,           ['}'] = CLASS_CLOSE_OBJECT,
+    ['~' ... 0xFD] = CLASS_OTHER, [0xFE ... 0xFF] = CLASS_RESET,
+};
+
+/* an entry: the next state, what the byte does, and whether it ended a number or word that stood before it */
+#define ENTRY(lex, act) ((lex) | (act) << 4)
+#define ENTRY_ENDS (1 << 8)
+#define ENTRY_LEX(entry) ((entry)&15)
+#define ENTRY_ACT(entry) ((entry) >> 4 & 15)
+
+_Static_assert(_LEX_N <= 16 && _ACT_N <= 16, "an entry has four bits for each");
+
+/* what ends recovery; and what ends a number or word is read from LEX_START at once, too */
+#define ROW_STRUCTURE(ends)                                                                        \
+    [CLASS_LINE_END] = ENTRY(LEX_START, ACT_SKIP) | (ends),                                        \
+    [CLASS_COLON] = ENTRY(LEX_START, ACT_COLON) | (ends),                                          \
+    [CLASS_COMMA] = ENTRY(LEX_START, ACT_COMMA) | (ends),                                          \
+    [CLASS_OPEN_OBJECT] = ENTRY(LEX_START, ACT_OPEN_OBJECT) | (ends),                              \
+    [CLASS_OPEN_LIST] = ENTRY(LEX_START, ACT_OPEN_LIST) | (ends),                                  \
+    [CLASS_CLOSE_OBJECT] = ENTRY(LEX_START, ACT_CLOSE_OBJECT) | (ends),                            \
+    [CLASS_CLOSE_LIST] = ENTRY(LEX_START, ACT_CLOSE_LIST) | (ends)
+
+#define ROW_START(ends)                                                                            \
+    ROW_STRUCTURE(ends), [CLASS_SPACE] = ENTRY(LEX_START, ACT_SKIP) | (ends),                      \
+                         [CLASS_TAB] = ENTRY(LEX_START, ACT_SKIP) | (ends),                        \
+                         [CLASS_DOUBLE] = ENTRY(LEX_DOUBLE, ACT_STRING) | (ends),                  \
+                         [CLASS_SINGLE] = ENTRY(LEX_SINGLE, ACT_STRING) | (ends),                  \
+                         [CLASS_MINUS] = ENTRY(LEX_SIGN, ACT_NUMBER) | (ends)
+
+#define ROW_STRING(lex)                                                                            \
+    [CLASS_SPACE... CLASS_OTHER] = ENTRY(lex, ACT_STRING_BYTE),                                    \
+                    [CLASS_COLON... CLASS_CLOSE_LIST] = ENTRY(lex, ACT_STRING_BYTE)
+
+#define ROW_ESCAPE(lex) [CLASS_SPACE... CLASS_CLOSE_LIST] = ENTRY(lex, ACT_STRING_BYTE)
+
+#define ROW_E [CLASS_SMALL_E] = ENTRY(LEX_E, ACT_SKIP), [CLASS_BIG_E] = ENTRY(LEX_E, ACT_SKIP)
+
+#define ROW_DIGITS(lex) [CLASS_ZERO] = ENTRY(lex, ACT_SKIP), [CLASS_DIGIT] = ENTRY(lex, ACT_SKIP)
+
+/* what is not mentioned is an error */
+static const uint16_t lexer_table[_LEX_N][_CLASS_N] = {
+    [LEX_RECOVERY] =
+        {
+            ROW_STRUCTURE(0),
+            [CLASS_TAB... CLASS_BACKSLASH] = ENTRY(LEX_RECOVERY, ACT_SKIP),
+        },
+    [LEX_START] =
+        {
+            ROW_START(0),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD),
+            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD),
+            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_NUMBER),
+            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_NUMBER),
+        },
+    [LEX_DOUBLE] =
+        {
+            ROW_STRING(LEX_DOUBLE),
+            [CLASS_SINGLE] = ENTRY(LEX_DOUBLE, ACT_STRING_BYTE),
+            [CLASS_BACKSLASH] = ENTRY(LEX_DOUBLE_ESCAPE, ACT_STRING_BYTE),
+            [CLASS_DOUBLE] = ENTRY(LEX_START, ACT_STRING_END),
+        },
+    [LEX_DOUBLE_ESCAPE] = {ROW_ESCAPE(LEX_DOUBLE)},
+    [LEX_SINGLE] =
+        {
+            ROW_STRING(LEX_SINGLE),
+            [CLASS_DOUBLE] = ENTRY(LEX_SINGLE, ACT_STRING_BYTE),
+            [CLASS_BACKSLASH] = ENTRY(LEX_SINGLE_ESCAPE, ACT_STRING_BYTE),
+            [CLASS_SINGLE] = ENTRY(LEX_START, ACT_STRING_END),
+        },
+    [LEX_SINGLE_ESCAPE] = {ROW_ESCAPE(LEX_SINGLE)},
+    [LEX_SIGN] =
+        {
+            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_SKIP),
+            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_SKIP),
+        },
+    [LEX_ZERO] =
+        {
+            ROW_START(ENTRY_ENDS),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            [CLASS_POINT] = ENTRY(LEX_POINT, ACT_SKIP),
+        },
+    [LEX_INTEGER] =
+        {
+            ROW_START(ENTRY_ENDS),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            ROW_DIGITS(LEX_INTEGER),
+            ROW_E,
+            [CLASS_POINT] = ENTRY(LEX_POINT, ACT_SKIP),
+        },
+    [LEX_POINT] = {ROW_DIGITS(LEX_FRACTION)},
+    [LEX_FRACTION] =
+        {
+            ROW_START(ENTRY_ENDS),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            ROW_DIGITS(LEX_FRACTION),
+            ROW_E,
+        },
+    [LEX_E] =
+        {
+            ROW_DIGITS(LEX_EXPONENT),
+            [CLASS_MINUS] = ENTRY(LEX_E_SIGN, ACT_SKIP),
+            [CLASS_PLUS] = ENTRY(LEX_E_SIGN, ACT_SKIP),
+        },
+    [LEX_E_SIGN] = {ROW_DIGITS(LEX_EXPONENT)},
+    [LEX_EXPONENT] =
+        {
+            ROW_START(ENTRY_ENDS),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
+            ROW_DIGITS(LEX_EXPONENT),
+        },
+    [LEX_WORD] =
+        {
+            ROW_START(ENTRY_ENDS),
+            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD_BYTE),
+            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_NUMBER) | ENTRY_ENDS,
+            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_NUMBER) | ENTRY_ENDS,
+            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD_BYTE),
+        },
+};
+
+static uint16_t lexer_entry(const struct frame_reader *r, unsigned char c) {
+    return lexer_table[r->lexer][class_table[c]];
+}
+
+static bool lexer_is_in_token(const struct frame_reader *r) {
+    return r->lexer != LEX_START && r->lexer != LEX_RECOVERY;
+}
+
+/* ---- client: count ---- */
+
+static bool count_is_open(const struct frame_reader *r) {
+    return r->n_braces != 0 || r->n_brackets != 0;
+}
+
+static size_t count_depth(const struct frame_reader *r) {
+    return (size_t)(r->n_braces + r->n_brackets);
+}
+
+static void count_reset(struct frame_reader *r) {
+    r->n_braces = r->n_brackets = 0;
+    r->n_tokens = r->n_token_bytes = 0;
+}
+
+/* Return: false when QEMU refuses the message for its size and starts afresh (since 11.1 it waits for the balance) */
+static bool count_token(struct frame_reader *r, size_t n_bytes) {
+    bool is_over;
+
+    is_over = r->n_token_bytes + n_bytes + 1 > FRAME_MAX_TOKEN_BYTES ||
+              r->n_tokens + 1 > FRAME_MAX_TOKENS || r->n_braces + r->n_brackets > FRAME_MAX_DEPTH;
+    r->n_tokens++;
+    r->n_token_bytes += n_bytes;
+    if (is_over || !count_is_open(r) || r->n_braces < 0 || r->n_brackets < 0)
+        count_reset(r);
+    return !is_over;
+}
+
+/*
+ * One byte, whatever stood before it: moves the lexer on and counts.
+ * Return: false when QEMU answers an error right here and starts afresh.
+ */
+static bool count_byte(struct frame_reader *r, uint16_t entry, size_t at) {
+    bool is_fine = true;
+
+    if (entry & ENTRY_ENDS)
+        is_fine = count_token(r, at - r->token_at);
+    r->lexer = ENTRY_LEX(entry);
+    switch ((enum act)ENTRY_ACT(entry)) {
+    case ACT_ERROR:
+        count_reset(r);
+        return false;
+    case ACT_SKIP:
+    case ACT_STRING_BYTE:
+    case ACT_WORD_BYTE:
+        return is_fine;
+    case ACT_STRING:
+    case ACT_NUMBER:
+    case ACT_WORD:
+        r->token_at = at;
+        return is_fine;
+    case ACT_STRING_END:
+        return count_token(r, at + 1 - r->token_at) && is_fine;
+    case ACT_OPEN_OBJECT:
+        r->n_braces++;
+        break;
+    case ACT_CLOSE_OBJECT:
+        r->n_braces--;
+        break;
+    case ACT_OPEN_LIST:
+        r->n_brackets++;
+        break;
+    case ACT_CLOSE_LIST:
+        r->n_brackets--;
+        break;
+    default:
+        break;
+    }
+    return count_token(r, 1) && is_fine;
+}
+
+/* ---- client: grammar; a function returns whether the object can still be valid ---- */
+
+/* as far as QEMU takes one (util/unicode.c) */
+static bool is_character(uint32_t code) {
+    return code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) &&
+           !(code >= 0xFDD0 && code <= 0xFDEF) && (code & 0xFFFE) != 0xFFFE;
+}
+
+static int hex_digit(unsigned char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool string_hex(struct frame_string *s, unsigned char c) {
+    int digit = hex_digit(c);
+
+    if (digit < 0)
+        return false;
+    s->code = s->code << 4 | (uint32_t)digit;
+    if (--s->n_hex > 0)
+        return true;
+    if (s->high) {
+        if (s->code < 0xDC00 || s->code > 0xDFFF)
+            return false;
+        s->code = 0x10000 + ((s->high & 0x3FFu) << 10 | (s->code & 0x3FF));
+        s->high = 0;
+    } else if (s->code >= 0xD800 && s->code <= 0xDBFF) {
+        s->high = (uint16_t)s->code;
+        return true;
+    }
+    return is_character(s->code);
+}
+
+static bool string_escape(struct frame_string *s, unsigned char c) {
+    if (c == 'u') {
+        s->n_hex = 4;
+        s->code = 0;
+        return true;
+    }
+    return !s->high && strchr("\"'\\/bfnrt", c);
+}
+
+static bool string_utf8_first(struct frame_string *s, unsigned char c) {
+    /* longer sequences than these make no character */
+    if (c >= 0xC0 && c <= 0xDF)
+        *s = (struct frame_string){.code = c & 0x1F, .n_more = 1, .min_code = 0x80};
+    else if (c >= 0xE0 && c <= 0xEF)
+        *s = (struct frame_string){.code = c & 0x0F, .n_more = 2, .min_code = 0x800};
+    else if (c >= 0xF0 && c <= 0xF7)
+        *s = (struct frame_string){.code = c & 0x07, .n_more = 3, .min_code = 0x10000};
+    else
+        return false;
+    return true;
+}
+
+static bool string_utf8_more(struct frame_string *s, unsigned char c) {
+    if ((c & 0xC0) != 0x80)
+        return false;
+    s->code = s->code << 6 | (c & 0x3F);
+    if (--s->n_more > 0)
+        return true;
+    /* modified UTF-8: U+0000 in two bytes is right, though longer than need be */
+    return is_character(s->code) &&
+           (s->code >= s->min_code || (s->code == 0 && s->min_code == 0x80));
+}
+
+/* one byte of a string, closing quote included */
+static bool string_byte(struct frame_reader *r, unsigned char c) {
+    struct frame_string *s = &r->string;
+
+    if (s->n_hex > 0)
+        return string_hex(s, c);
+    if (s->n_more > 0)
+        return string_utf8_more(s, c);
+    if (r->lexer == LEX_DOUBLE_ESCAPE || r->lexer == LEX_SINGLE_ESCAPE)
+        return string_escape(s, c);
+    if (s->high)
+        return c == '\\';
+    return c < 0x80 || string_utf8_first(s, c);
+}
+
+/* is nothing but plain characters up to the next special one? */
+static bool string_is_plain(const struct frame_reader *r) {
+    const struct frame_string *s = &r->string;
+
+    return (r->lexer == LEX_DOUBLE || r->lexer == LEX_SINGLE) && !(s->n_hex | s->n_more | s->high);
+}
+
+/* Return: how many bytes need no look at each */
+static size_t string_skip_plain(const char *text, size_t n) {
+    static const bool is_special[256] = {
+        [0 ... 0x1F] = true, ['"'] = true, ['\''] = true, ['\\'] = true, [0x80 ... 0xFF] = true,
+    };
+    size_t i = 0;
+
+    while (i < n && !is_special[(unsigned char)text[i]])
+        i++;
+    return i;
+}
+
+static const uint8_t expect_table[_EXPECT_N][_ACT_N] = {
+    [EXPECT_OBJECT] = {[ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY},
+    [EXPECT_FIRST_KEY] = {[ACT_STRING] = EXPECT_COLON, [ACT_CLOSE_OBJECT] = EXPECT_OUTER},
+    [EXPECT_KEY] = {[ACT_STRING] = EXPECT_COLON},
+    [EXPECT_COLON] = {[ACT_COLON] = EXPECT_MEMBER},
+    [EXPECT_MEMBER] =
+        {
+            [ACT_STRING] = EXPECT_AFTER_MEMBER,
+            [ACT_NUMBER] = EXPECT_AFTER_MEMBER,
+            [ACT_WORD] = EXPECT_AFTER_MEMBER,
+            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+        },
+    [EXPECT_AFTER_MEMBER] = {[ACT_COMMA] = EXPECT_KEY, [ACT_CLOSE_OBJECT] = EXPECT_OUTER},
+    [EXPECT_FIRST_ELEMENT] =
+        {
+            [ACT_STRING] = EXPECT_AFTER_ELEMENT,
+            [ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
+            [ACT_WORD] = EXPECT_AFTER_ELEMENT,
+            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+            [ACT_CLOSE_LIST] = EXPECT_OUTER,
+        },
+    [EXPECT_ELEMENT] =
+        {
+            [ACT_STRING] = EXPECT_AFTER_ELEMENT,
+            [ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
+            [ACT_WORD] = EXPECT_AFTER_ELEMENT,
+            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+        },
+    [EXPECT_AFTER_ELEMENT] = {[ACT_COMMA] = EXPECT_ELEMENT, [ACT_CLOSE_LIST] = EXPECT_OUTER},
+};
+
+static bool grammar_open(struct frame_reader *r, bool is_list) {
+    size_t depth = count_depth(r);
+
+    if (depth == FRAME_MAX_DEPTH)
+        return false;
+    r->nesting[depth / 64] &= ~((uint64_t)1 << depth % 64);
+    r->nesting[depth / 64] |= (uint64_t)is_list << depth % 64;
+    return true;
+}
+
+static bool grammar_close(struct frame_reader *r, size_t at) {
+    size_t depth = count_depth(r) - 1; /* of the bracket around this one */
+
+    if (depth == 0)
+        return true;
+    if (depth == 1)
+        value_end(r, at + 1);
+    depth--;
+    r->expect =
+        r->nesting[depth / 64] >> depth % 64 & 1 ? EXPECT_AFTER_ELEMENT : EXPECT_AFTER_MEMBER;
+    return true;
+}
+
+static bool grammar_word(struct frame_reader *r, unsigned char c) {
+    r->word = c == 't' ? "rue" : c == 'f' ? "alse" : "ull";
+    return c == 't' || c == 'f' || c == 'n';
+}
+
+static bool grammar_string(struct frame_reader *r, unsigned char c, size_t at) {
+    bool is_top = count_depth(r) == 1;
+    bool is_key = r->expect == EXPECT_COLON;
+
+    if (c == '\'')
+        r->frame.is_single_quoted = true;
+    r->string = (struct frame_string){0};
+    string_begin(r, is_top && is_key, is_top && !is_key && r->key == KEY_NAME, at);
+    return true;
+}
+
+/* the first byte of a token */
+static bool grammar_token(struct frame_reader *r, enum act act, unsigned char c, size_t at) {
+    enum expect next = expect_table[r->expect][act];
+
+    if (next == EXPECT_NOTHING)
+        return false;
+    if (r->expect == EXPECT_MEMBER && count_depth(r) == 1)
+        r->value_at = at;
+    r->expect = next;
+    switch (act) {
+    case ACT_STRING:
+        return grammar_string(r, c, at);
+    case ACT_WORD:
+        return grammar_word(r, c);
+    case ACT_OPEN_OBJECT:
+    case ACT_OPEN_LIST:
+        return grammar_open(r, act == ACT_OPEN_LIST);
+    case ACT_CLOSE_OBJECT:
+    case ACT_CLOSE_LIST:
+        return grammar_close(r, at);
+    default:
+        return true;
+    }
+}
+
+static bool grammar_string_byte(struct frame_reader *r, unsigned char c) {
+    if (r->is_key || r->is_name)
+        string_append(r, (const char *)&c, 1);
+    return string_byte(r, c);
+}
+
+static bool grammar_string_end(struct frame_reader *r, unsigned char c, size_t at) {
+    if (!string_byte(r, c))
+        return false;
+    if (count_depth(r) == 1)
+        string_end(r, at + 1);
+    return true;
+}
+
+static bool grammar_byte(struct frame_reader *r, uint16_t entry, unsigned char c, size_t at) {
+    if (entry & ENTRY_ENDS) {
+        if (r->lexer == LEX_WORD && *r->word)
+            return false;
+        if (count_depth(r) == 1)
+            value_end(r, at);
+    }
+    switch ((enum act)ENTRY_ACT(entry)) {
+    case ACT_ERROR:
+        return false;
+    case ACT_SKIP:
+        return true;
+    case ACT_STRING_BYTE:
+        return grammar_string_byte(r, c);
+    case ACT_STRING_END:
+        return grammar_string_end(r, c, at);
+    case ACT_WORD_BYTE:
+        return *r->word++ == c;
+    default:
+        return grammar_token(r, ENTRY_ACT(entry), c, at);
+    }
+}
+
+/* ---- client: scan ---- */
+
+/* Return: what the next byte is part of; FRAME_PART when it begins an object */
+static enum frame_scan client_outside_kind(const struct frame_reader *r, unsigned char c) {
+    uint16_t entry = lexer_entry(r, c);
+
+    if (count_is_open(r))
+        return FRAME_RAW;
+    if (ENTRY_ACT(entry) == ACT_OPEN_OBJECT)
+        return FRAME_PART;
+    return ENTRY_LEX(entry) == LEX_START && ENTRY_ACT(entry) == ACT_SKIP ? FRAME_BLANK : FRAME_RAW;
+}
+
+static enum frame_scan client_outside(struct frame_reader *r, const char *text, size_t n,
+                                      size_t *ret_n) {
+    enum frame_scan kind = client_outside_kind(r, (unsigned char)text[0]);
+    size_t i = 0;
+
+    do {
+        count_byte(r, lexer_entry(r, (unsigned char)text[i]), r->at + i);
+        i++;
+    } while (i < n && client_outside_kind(r, (unsigned char)text[i]) == kind);
+    *ret_n = i;
+    return kind;
+}
+
+/* Return: how many bytes of plain string there were */
+static size_t client_skip_plain(struct frame_reader *r, const char *text, size_t n) {
+    size_t n_plain = string_skip_plain(text, n);
+
+    if (n_plain > 0 && (r->is_key || r->is_name))
+        string_append(r, text, n_plain);
+    return n_plain;
+}
+
+static enum frame_scan client_inside(struct frame_reader *r, const char *text, size_t n,
+                                     size_t *ret_n) {
+    enum frame_scan kind = FRAME_PART;
+    size_t i = 0;
+
+    while (kind == FRAME_PART) {
+        bool is_valid;
+        uint16_t entry;
+
+        if (string_is_plain(r))
+            i += client_skip_plain(r, text + i, n - i);
+        if (i == n)
+            break;
+        entry = lexer_entry(r, (unsigned char)text[i]);
+        is_valid = grammar_byte(r, entry, (unsigned char)text[i], r->at + i);
+        is_valid = count_byte(r, entry, r->at + i) && is_valid;
+        i++;
+        if (!is_valid)
+            kind = FRAME_BROKEN;
+        else if (!count_is_open(r))
+            kind = FRAME_OBJECT;
+    }
+    *ret_n = i;
+    return kind;
+}
+
+static enum frame_scan client_piece(struct frame_reader *r, const char *text, size_t n,
+                                    size_t *ret_n) {
+    enum frame_scan kind;
+
+    if (!r->is_inside) {
+        if (client_outside_kind(r, (unsigned char)text[0]) != FRAME_PART) {
+            kind = client_outside(r, text, n, ret_n);
+            r->at += *ret_n;
+            return kind;
+        }
+        object_begin(r, r->at);
+        r->expect = EXPECT_OBJECT;
+    }
+    kind = client_inside(r, text, n, ret_n);
+    r->at += *ret_n;
+    r->frame.n_bytes = r->at - r->object_at;
+    if (kind != FRAME_PART)
+        object_end(r);
+    return kind;
+}
+
+/* QEMU gives up a token that gets too long at that very byte, in the midst of it */
+static bool client_drop_token(struct frame_reader *r) {
+    if (!lexer_is_in_token(r) || r->at - r->token_at <= FRAME_MAX_TOKEN_BYTES)
+        return false;
+    r->lexer = LEX_START;
+    count_reset(r);
+    return true;
+}
+
+static enum frame_scan client_scan(struct frame_reader *r, const char *text, size_t n,
+                                   size_t *ret_n) {
+    enum frame_scan kind;
+    size_t i = 0;
+
+    /* a piece ends where the token could get too long, so that no byte has to be asked */
+    do {
+        size_t n_token = lexer_is_in_token(r) ? r->at - r->token_at : 0;
+        size_t n_piece = size_min(n - i, FRAME_MAX_TOKEN_BYTES + 1 - n_token);
+
+        kind = client_piece(r, text + i, n_piece, &n_piece);
+        i += n_piece;
+        if (client_drop_token(r) && kind == FRAME_PART) {
+            object_end(r);
+            kind = FRAME_BROKEN;
+        }
+    } while (kind == FRAME_PART && i < n);
+    *ret_n = i;
+    return kind;
+}
+
+/* ---- server ---- */
+
+/* Return: bytes up to the closing quote, with it; all of them when there is none */
+static size_t server_skip_string(struct frame_reader *r, const char *text, size_t n) {
+    size_t i = 0;
+
+    if (r->lexer == LEX_DOUBLE_ESCAPE) {
+        r->lexer = LEX_DOUBLE;
+        i = 1;
+    }
+    while (i < n) {
+        char c = text[i++];
+
+        if (c == '"') {
+            r->lexer = LEX_START;
+            break;
+        }
+        if (c == '\\' && i++ == n) {
+            r->lexer = LEX_DOUBLE_ESCAPE;
+            return n;
+        }
+    }
+    return i;
+}
+
+/*
+ * The hot path: nothing in here matters but where it ends.
+ * Return: bytes up to where the depth is 1 again; all of them when it stays above.
+ */
+static size_t server_skip_nested(struct frame_reader *r, const char *text, size_t n) {
+    static const uint8_t special[256] = {['"'] = 1, ['{'] = 2, ['['] = 2, ['}'] = 3, [']'] = 3};
+    size_t i = 0;
+
+    while (i < n && r->depth > 1) {
+        if (r->lexer != LEX_START)
+            i += server_skip_string(r, text + i, n - i);
+        while (i < n && !special[(unsigned char)text[i]])
+            i++;
+        if (i == n)
+            break;
+        switch (special[(unsigned char)text[i++]]) {
+        case 1:
+            r->lexer = LEX_DOUBLE;
+            break;
+        case 2:
+            r->depth++;
+            break;
+        default:
+            r->depth--;
+            break;
+        }
+    }
+    return i;
+}
+
+/* a string at the top level; Return: as server_skip_string() */
+static size_t server_string(struct frame_reader *r, const char *text, size_t n, size_t at) {
+    size_t n_string = server_skip_string(r, text, n);
+    bool is_whole = r->lexer == LEX_START;
+
+    if (r->is_key || r->is_name)
+        string_append(r, text, n_string - is_whole);
+    if (is_whole)
+        string_end(r, at + n_string);
+    return n_string;
+}
+
+/* a number or word at the top level ends before @at, if there is one */
+static void server_end_scalar(struct frame_reader *r, size_t at) {
+    if (r->lexer != LEX_WORD)
+        return;
+    value_end(r, at);
+    r->lexer = LEX_START;
+}
+
+/* a byte that begins a value, or goes on with a number or word */
+static void server_value_byte(struct frame_reader *r, char c, size_t at) {
+    bool is_first = r->expect == EXPECT_MEMBER;
+
+    if (is_first) {
+        r->value_at = at;
+        r->expect = EXPECT_AFTER_MEMBER;
+    }
+    if (c == '"') {
+        string_begin(r, !is_first, is_first && r->key == KEY_NAME, at);
+        r->lexer = LEX_DOUBLE;
+    } else if (c == '{' || c == '[') {
+        r->depth++;
+    } else if (is_first) {
+        r->lexer = LEX_WORD;
+    }
+}
+
+/* a byte at the top level, outside of strings */
+static void server_byte(struct frame_reader *r, char c, size_t at) {
+    switch (c) {
+    case ' ':
+    case '\t':
+    case '\r':
+    case '\n':
+        server_end_scalar(r, at);
+        break;
+    case ':':
+        r->expect = EXPECT_MEMBER;
+        break;
+    case ',':
+        server_end_scalar(r, at);
+        r->expect = EXPECT_KEY;
+        break;
+    case '}':
+    case ']':
+        server_end_scalar(r, at);
+        r->depth--;
+        break;
+    default:
+        server_value_byte(r, c, at);
+        break;
+    }
+}
+
+static size_t server_inside(struct frame_reader *r, const char *text, size_t n) {
+    size_t i = 0;
+
+    while (i < n && r->depth > 0) {
+        if (r->depth > 1) {
+            i += server_skip_nested(r, text + i, n - i);
+            if (r->depth == 1)
+                value_end(r, r->at + i);
+        } else if (r->lexer == LEX_DOUBLE || r->lexer == LEX_DOUBLE_ESCAPE) {
+            i += server_string(r, text + i, n - i, r->at + i);
+        } else {
+            server_byte(r, text[i], r->at + i);
+            i++;
+        }
+    }
+    return i;
+}
+
+static enum frame_scan server_outside(struct frame_reader *r, const char *text, size_t n,
+                                      size_t *ret_n) {
+    bool is_first_blank = is_blank((unsigned char)text[0]);
+    size_t i = 1;
+
+    while (i < n && text[i] != '{' && is_blank((unsigned char)text[i]) == is_first_blank)
+        i++;
+    r->at += i;
+    *ret_n = i;
+    return is_first_blank ? FRAME_BLANK : FRAME_RAW;
+}
+
+static enum frame_scan server_scan(struct frame_reader *r, const char *text, size_t n,
+                                   size_t *ret_n) {
+    size_t i = 0;
+
+    if (!r->is_inside) {
+        if (text[0] != '{')
+            return server_outside(r, text, n, ret_n);
+        object_begin(r, r->at);
+        r->expect = EXPECT_KEY;
+        r->lexer = LEX_START;
+        r->depth = 1;
+        i = 1;
+        r->at++;
+    }
+    n = server_inside(r, text + i, n - i);
+    r->at += n;
+    r->frame.n_bytes = r->at - r->object_at;
+    *ret_n = i + n;
+    if (r->depth > 0)
+        return FRAME_PART;
+    object_end(r);
+    return FRAME_OBJECT;
+}
+
+/* ---- */
+
+void frame_reader_init(struct frame_reader *r, enum frame_source source) {
+    *r = (struct frame_reader){.source = source, .lexer = LEX_START};
+}
+
+enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, size_t *ret_n) {
+    assert(n > 0); /* a caller asks only with bytes in hand */
+    return r->source == FRAME_CLIENT ? client_scan(r, text, n, ret_n)
+                                     : server_scan(r, text, n, ret_n);
+}
