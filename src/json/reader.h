@@ -22,7 +22,7 @@ enum {
 
 /* where and why reading stopped; on an outcome only */
 struct json_fault {
-    size_t at;         /* byte offset in the text */
+    size_t at;         /* byte offset in the text; its length when the text ends too early */
     size_t n;          /* bytes that the fault covers, for a caret; at least 1 */
     char message[120]; /* one line, no full stop, no newline */
 };
@@ -48,5 +48,10 @@ int json_read(struct arena *arena, const char *text, size_t n, bool is_comments,
  */
 int json_unquote(const char *text, size_t n, struct buffer *ret_text);
 
-/* decode what stands between the quotes of a JSON string (UTF-8 checked).  Return: 0, -ENOMEM, JSON_E_INVALID */
+/*
+ * json_decode() - decode what stands between the quotes of a JSON string
+ * @ret_string: not NUL-terminated; points into @text when there is nothing to decode
+ *
+ * Return: 0, -ENOMEM, JSON_E_INVALID
+ */
 int json_decode(struct arena *arena, const char *text, size_t n, const char **ret_string, size_t *ret_n_string);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include "base/arena.h"
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
@@ -23,7 +24,12 @@ struct json {
     const char *text; /* as it stands in the source, quotes and brackets included */
     size_t n_text;
 
-    const char *string; /* JSON_STRING: decoded UTF-8, NUL-terminated, may hold NULs; a lone surrogate as its three bytes */
+    /*
+     * JSON_STRING: decoded UTF-8, not NUL-terminated, may hold NULs; a lone
+     * surrogate as its three bytes.  Points into the source when there is
+     * nothing to decode.
+     */
+    const char *string;
     size_t n_string;
 
     struct json *items; /* JSON_ARRAY, JSON_OBJECT: the elements or members, in their order */
@@ -38,6 +44,11 @@ struct json {
 /* Return: the member @key of @object; NULL when there is none or @object is no object (or NULL) */
 const struct json *json_member(const struct json *object, const char *key);
 const struct json *json_member_n(const struct json *object, const char *key, size_t n_key);
+
+/* is @member called @key? */
+static inline bool json_key_is(const struct json *member, const char *key) {
+    return strlen(key) == member->n_key && memcmp(member->key, key, member->n_key) == 0;
+}
 
 /* is @value the string @text? */
 bool json_is_string(const struct json *value, const char *text);
