@@ -37,10 +37,11 @@ install_packages() {
 configure_in() {
     local folder=$1
     shift
-    if [[ ! -x $top/configure || $top/configure -ot $top/configure.ac ]]; then
-        (cd "$top" && autoreconf -fi)
-    fi
     mkdir -p "$folder"
+    if [[ ! -x $top/configure || $top/configure -ot $top/configure.ac ]]; then
+        (cd "$top" && autoreconf -fi 2>&1) >"$folder/autoreconf.log" ||
+            { cat "$folder/autoreconf.log" >&2; return 1; }
+    fi
     (cd "$folder" && "$top/configure" --quiet "$@")
 }
 
