@@ -85,8 +85,8 @@ static void diag_keep(struct diag_set *d, const struct diag *finding) {
     *place = new;
 }
 
-void diag_add(struct diag_set *d, enum diag_level level, const struct diag_source *source, size_t at,
-              size_t n, const char *way_out, const char *format, ...) {
+void diag_add(struct diag_set *d, enum diag_level level, const struct diag_source *source,
+              size_t at, size_t n, const char *way_out, const char *format, ...) {
     struct diag finding = {.level = level, .source = source, .at = at, .n = n};
     char *text;
     va_list ap;
@@ -244,7 +244,8 @@ static size_t word_distance(const char *a, size_t n_a, const char *b, size_t n_b
         row = oldest;
         row[0] = i;
         for (size_t j = 1; j <= n_b; j++) {
-            row[j] = size_min(size_min(back[j], row[j - 1]) + 1, back[j - 1] + (a[i - 1] != b[j - 1]));
+            row[j] =
+                size_min(size_min(back[j], row[j - 1]) + 1, back[j - 1] + (a[i - 1] != b[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 row[j] = size_min(row[j], two_back[j - 2] + 1);
         }

@@ -41,8 +41,8 @@ void diag_set_deinit(struct diag_set *d);
  * @way_out: the line behind "=", or NULL
  * @format:  the message, one line, no full stop
  */
-void diag_add(struct diag_set *d, enum diag_level level, const struct diag_source *source, size_t at,
-              size_t n, const char *way_out, const char *format, ...) _printf_(7, 8);
+void diag_add(struct diag_set *d, enum diag_level level, const struct diag_source *source,
+              size_t at, size_t n, const char *way_out, const char *format, ...) _printf_(7, 8);
 
 /*
  * diag_set_print() - print all of them, by source (in the order first seen) and place

@@ -108,7 +108,8 @@ static void explain_expected(const struct explanation *e, size_t at, const char 
     if (e->text[at] == '/')
         return fault_set(e->fault, at, 1, "expected %s; comments are not allowed here", expected);
     if (e->text[at] == '\f' || e->text[at] == '\v')
-        return fault_set(e->fault, at, 1, "form feed or vertical tab, which is no white space in JSON");
+        return fault_set(e->fault, at, 1,
+                         "form feed or vertical tab, which is no white space in JSON");
     fault_set(e->fault, at, token_length(e, at), "expected %s", expected);
 }
 
@@ -142,12 +143,14 @@ static void explain_value(const struct explanation *e, size_t at) {
     if (c == '"')
         return explain_string(e, at);
     if (c == '\'')
-        return fault_set(e->fault, at, token_length(e, at), "a string stands in double quotation marks");
+        return fault_set(e->fault, at, token_length(e, at),
+                         "a string stands in double quotation marks");
     if (c == '-' || (c >= '0' && c <= '9'))
         return fault_set(e->fault, at, token_length(e, at), "not a number as JSON has them");
     n = word_length(e->text + at, e->n - at, "");
     if (n > 0)
-        return fault_set(e->fault, at, n, "unknown word '%.*s'", (int)size_min(n, 40), e->text + at);
+        return fault_set(e->fault, at, n, "unknown word '%.*s'", (int)size_min(n, 40),
+                         e->text + at);
     if (at == 0 && e->n >= 3 && memcmp(e->text, "\xEF\xBB\xBF", 3) == 0)
         return fault_set(e->fault, at, 3, "byte order mark before the value");
     explain_expected(e, at, "a value");

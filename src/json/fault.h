@@ -14,12 +14,12 @@
 /* behind which token yajl stopped */
 enum fault_after {
     FAULT_AFTER_NOTHING,
-    FAULT_AFTER_ALL,       /* the value is complete */
-    FAULT_AFTER_NAME,      /* in an object */
-    FAULT_AFTER_BRACE,     /* the '{' of an object */
-    FAULT_AFTER_MEMBER,    /* a value in an object */
-    FAULT_AFTER_BRACKET,   /* the '[' of an array */
-    FAULT_AFTER_ELEMENT,   /* a value in an array */
+    FAULT_AFTER_ALL,     /* the value is complete */
+    FAULT_AFTER_NAME,    /* in an object */
+    FAULT_AFTER_BRACE,   /* the '{' of an object */
+    FAULT_AFTER_MEMBER,  /* a value in an object */
+    FAULT_AFTER_BRACKET, /* the '[' of an array */
+    FAULT_AFTER_ELEMENT, /* a value in an array */
 };
 
 /*

@@ -4,18 +4,17 @@
 
 #include <string.h>
 
-typedef unsigned __int128 mantissa_type;
-
-#define MANTISSA_MAX (~(mantissa_type)0)
+#define MANTISSA_MAX (~(unsigned __int128)0)
 
 enum {
-    NUMBER_DIGITS = 39,        /* of the largest mantissa */
-    NUMBER_POINT_DIGITS = 17,  /* behind the point of a quotient */
-    NUMBER_PLAIN_DIGITS = 31,  /* 10^30 has so many; zeros are written out up to there */
+    NUMBER_DIGITS = 39,       /* of the largest mantissa */
+    NUMBER_POINT_DIGITS = 17, /* behind the point of a quotient */
+    NUMBER_PLAIN_DIGITS = 31, /* 10^30 has so many; zeros are written out up to there */
 };
 
 /* Return: 0, NUMBER_E_RANGE; the normal form of the parts */
-static int number_set(bool negative, mantissa_type mantissa, int64_t exponent, struct number *ret) {
+static int number_set(bool negative, unsigned __int128 mantissa, int64_t exponent,
+                      struct number *ret) {
     if (mantissa == 0) {
         *ret = (struct number){0};
         return 0;
@@ -97,9 +96,12 @@ static int parts_read(const char *text, size_t n, struct parts *ret) {
     return text == end ? 0 : NUMBER_E_INVALID;
 }
 
-/* a mantissa that grows by digits; zeros wait until a digit follows, as those at the end are the exponent's */
+/*
+ * A mantissa that grows by digits.  Zeros wait until a digit follows, as those
+ * at the end are the exponent's.
+ */
 struct digits {
-    mantissa_type mantissa;
+    unsigned __int128 mantissa;
     size_t n_zeros;
 };
 
@@ -147,8 +149,8 @@ bool number_is_integer(struct number a) {
     return a.exponent >= 0;
 }
 
-/* move tens that two factors have together to the exponent: 5^40 × 2^40 is 10^40 and fits */
-static void pull_tens(mantissa_type *a, mantissa_type *b, int64_t *exponent) {
+/* tens that two factors make together go to the exponent: 5^40 × 2^40 is 10^40, and fits */
+static void pull_tens(unsigned __int128 *a, unsigned __int128 *b, int64_t *exponent) {
     while (*a > 0 && *a % 5 == 0 && *b > 0 && *b % 2 == 0) {
         *a /= 5;
         *b /= 2;
@@ -166,8 +168,11 @@ int number_multiply(struct number a, struct number b, struct number *ret) {
     return number_set(a.negative != b.negative, a.mantissa * b.mantissa, exponent, ret);
 }
 
-/* Return: 2 × *remainder / divisor, which is 0 or 1; *remainder is what is left.  No bit gets lost at the top. */
-static unsigned double_remainder(mantissa_type *remainder, mantissa_type divisor) {
+/*
+ * Return: 2 × *remainder / divisor, which is 0 or 1; *remainder is what is
+ *         left.  No bit gets lost at the top.
+ */
+static unsigned double_remainder(unsigned __int128 *remainder, unsigned __int128 divisor) {
     if (*remainder < divisor - *remainder) {
         *remainder *= 2;
         return 0;
@@ -177,8 +182,8 @@ static unsigned double_remainder(mantissa_type *remainder, mantissa_type divisor
 }
 
 /* Return: the next digit of a long division */
-static unsigned next_digit(mantissa_type *remainder, mantissa_type divisor) {
-    mantissa_type one = *remainder;
+static unsigned next_digit(unsigned __int128 *remainder, unsigned __int128 divisor) {
+    unsigned __int128 one = *remainder;
     unsigned digit;
 
     /* 10 × remainder is ((remainder × 2) × 2 + remainder) × 2 */
@@ -194,8 +199,8 @@ static unsigned next_digit(mantissa_type *remainder, mantissa_type divisor) {
 }
 
 /* Return: @mantissa / 10^@n_digits to the nearest, halves up */
-static mantissa_type drop_digits(mantissa_type mantissa, int64_t n_digits) {
-    mantissa_type ten = 1;
+static unsigned __int128 drop_digits(unsigned __int128 mantissa, int64_t n_digits) {
+    unsigned __int128 ten = 1;
 
     if (n_digits >= NUMBER_DIGITS)
         return 0; /* the largest mantissa is 0.34 × 10^39 */
@@ -207,7 +212,7 @@ static mantissa_type drop_digits(mantissa_type mantissa, int64_t n_digits) {
 int number_divide(struct number a, struct number b, struct number *ret) {
     int64_t exponent = (int64_t)a.exponent - b.exponent;
     bool negative = a.negative != b.negative;
-    mantissa_type quotient, remainder;
+    unsigned __int128 quotient, remainder;
 
     if (b.mantissa == 0)
         return NUMBER_E_RANGE;
@@ -254,7 +259,7 @@ static void write_zeros(struct buffer *b, int64_t n) {
         buffer_append(b, "0", 1);
 }
 
-/* the point stands behind the first @n_whole digits; none or fewer means zeros before them, more zeros behind them */
+/* the point stands behind @n_whole digits: negative means zeros before them, too many zeros behind */
 static void write_plain(struct buffer *b, const char *digits, int64_t n_digits, int64_t n_whole) {
     int64_t n_before = n_whole < n_digits ? n_whole : n_digits;
 
@@ -272,7 +277,8 @@ static void write_plain(struct buffer *b, const char *digits, int64_t n_digits, 
     }
 }
 
-static void write_scientific(struct buffer *b, const char *digits, int64_t n_digits, int64_t exponent) {
+static void write_scientific(struct buffer *b, const char *digits, int64_t n_digits,
+                             int64_t exponent) {
     buffer_append(b, digits, 1);
     if (n_digits > 1) {
         buffer_append(b, ".", 1);

@@ -43,7 +43,7 @@ size_t quoted_escape_length(const char *text, size_t n) {
     return 6;
 }
 
-/* Return: the length of the valid piece at @text, which is not plain ASCII; 0 when it is not valid */
+/* Return: the length of what is at @text and is not plain; 0 when it is not valid */
 static size_t piece_length(const char *text, size_t n) {
     uint32_t point;
     size_t length;
@@ -58,13 +58,31 @@ static inline bool is_plain(char c) {
     return (signed char)c >= ' ' && c != '"' && c != '\\';
 }
 
+/*
+ * Return: not 0 when a byte of @word is less than @limit.  A borrow may
+ *         accuse a byte above one that is; then the word is not plain anyway.
+ */
+static inline uint64_t bytes_below(uint64_t word, uint64_t limit) {
+    return (word - limit * 0x0101010101010101u) & ~word & 0x8080808080808080u;
+}
+
+/* Return: whether is_plain() holds for all 8 bytes at @text */
+static inline bool is_plain_word(const char *text) {
+    uint64_t word;
+
+    memcpy(&word, text, sizeof(word));
+    return !((word & 0x8080808080808080u) | bytes_below(word, ' ') |
+             bytes_below(word ^ '"' * 0x0101010101010101u, 1) |
+             bytes_below(word ^ '\\' * 0x0101010101010101u, 1));
+}
+
 /* the whole of @text is checked here, so that decoding need not look twice */
 static int quoted_check(const char *text, size_t n, bool *ret_has_escape, size_t *reterr_at) {
     bool has_escape = false;
 
     for (size_t i = 0, length; i < n; i += length) {
-        length = 1;
-        if (is_plain(text[i]))
+        length = n - i >= 8 && is_plain_word(text + i) ? 8 : 1;
+        if (length == 8 || is_plain(text[i]))
             continue;
         length = piece_length(text + i, n - i);
         if (length == 0) {
@@ -151,7 +169,7 @@ int json_decode(struct arena *arena, const char *text, size_t n, const char **re
     }
 }
 
-/* Return: the length of the string at @text, which begins with its quote; all of it when it has no end */
+/* Return: the length of the string whose quote @text is; @n when it has no end */
 static size_t unquote_string(const char *text, size_t n, struct buffer *ret_text) {
     char quote = text[0];
     size_t i = 1;

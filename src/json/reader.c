@@ -111,17 +111,29 @@ static int reader_stop(struct reader *r, int status) {
     return 0;
 }
 
-/* Return: whether to go on; the token that yajl just told of stands in @ret_text */
-static bool reader_token(struct reader *r, const char **ret_text, size_t *ret_n) {
+static bool is_between_tokens(char c) {
+    return c == ' ' || c == ',' || c == ':' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* Return: where the token begins that yajl just told of: yajl has checked what is skipped here */
+static size_t reader_token_start(const struct reader *r) {
     size_t at = r->end;
 
     for (;;) {
-        at = fault_blank_end(r->text, r->n, at, r->is_comments);
-        assert(at < r->n); /* the token is still to come */
-        if (r->text[at] != ',' && r->text[at] != ':')
+        while (is_between_tokens(r->text[at]))
+            at++;
+        if (r->text[at] != '/')
             break;
-        at++;
+        at = fault_blank_end(r->text, r->n, at, r->is_comments);
     }
+    assert(at < r->n); /* the token is still to come */
+    return at;
+}
+
+/* Return: whether to go on; the token that yajl just told of stands in @ret_text */
+static bool reader_token(struct reader *r, const char **ret_text, size_t *ret_n) {
+    size_t at = reader_token_start(r);
+
     if (r->text[at] == '\v' || r->text[at] == '\f') {
         fault_set(&r->fault, at, 1, "form feed or vertical tab, which is no white space in JSON");
         return reader_stop(r, JSON_E_INVALID);

@@ -36,7 +36,8 @@ struct json_fault {
  *
  * Return: 0, -ENOMEM, or JSON_E_….
  */
-int json_read(struct arena *arena, const char *text, size_t n, bool is_comments, struct json **ret_value, struct json_fault *reterr_fault);
+int json_read(struct arena *arena, const char *text, size_t n, bool is_comments,
+              struct json **ret_value, struct json_fault *reterr_fault);
 
 /*
  * json_unquote() - rewrite single-quoted strings, which QEMU accepts, as JSON has them
@@ -54,4 +55,5 @@ int json_unquote(const char *text, size_t n, struct buffer *ret_text);
  *
  * Return: 0, -ENOMEM, JSON_E_INVALID
  */
-int json_decode(struct arena *arena, const char *text, size_t n, const char **ret_string, size_t *ret_n_string);
+int json_decode(struct arena *arena, const char *text, size_t n, const char **ret_string,
+                size_t *ret_n_string);

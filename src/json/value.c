@@ -78,7 +78,7 @@ bool json_equal(const struct json *a, const struct json *b) {
 
 const char *json_type_name(enum json_type type) {
     static const char *const names[] = {
-        [JSON_NULL] = "null",       [JSON_BOOL] = "a boolean",  [JSON_NUMBER] = "a number",
+        [JSON_NULL] = "null",       [JSON_BOOL] = "a boolean", [JSON_NUMBER] = "a number",
         [JSON_STRING] = "a string", [JSON_ARRAY] = "an array", [JSON_OBJECT] = "an object",
     };
 

@@ -10,7 +10,11 @@
 #include "base/buffer.h"
 #include "json/value.h"
 
-/* append @n bytes of decoded UTF-8 as a JSON string, quotes included; a lone surrogate's three bytes become \uD800 again */
+/*
+ * json_write_string() - append decoded UTF-8 as a JSON string, quotes included
+ * A lone surrogate's three bytes become \uD800 again; what is no UTF-8 becomes
+ * \uFFFD.
+ */
 void json_write_string(struct buffer *b, const char *string, size_t n);
 
 /*
