@@ -9,7 +9,7 @@ KINDS = {
     "C files": ["src/*/*.[ch]"],
     "unit tests": ["tests/unit/*.[ch]"],
     "fuzz targets": ["tests/fuzz/*.[ch]"],
-    "live tests": ["tests/live/test-*.py"],
+    "live tests": ["tests/live/*.py"],
     "lints": ["tests/lint/*.py"],
     "rule files": ["rules/*.jsonc"],
     "manual pages": ["man/*.[1-9]"],
