@@ -1,0 +1,278 @@
+#include "io/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+enum {
+    CONN_MAX_PIECES = 64,      /* in one sendmsg() */
+    CONN_NEAR_BYTES = 4 << 10, /* looked at while fds are in the queue */
+};
+
+union control {
+    char bytes[CMSG_SPACE(CONN_MAX_FDS * sizeof(int))];
+    struct cmsghdr align;
+};
+
+static void conn_fail(struct conn *c, int error) {
+    if (!c->error)
+        c->error = error;
+}
+
+/* Has the peer closed its socket, rather than half of it? */
+static bool conn_is_hung_up(const struct conn *c) {
+    struct pollfd p = {.fd = c->fd};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+static void conn_on_poll(uv_poll_t *handle, int status, int events) {
+    struct conn *c = container_of(handle, struct conn, poll);
+
+    /* POLLERR: libuv has stopped the handle.  recvmsg() and sendmsg() know better what it means. */
+    if (status < 0) {
+        events = c->events;
+        c->events = 0;
+    }
+    if (events & UV_PRIORITIZED) {
+        if (conn_is_hung_up(c))
+            c->is_deaf = true;
+        else
+            recv(c->fd, &(char){0}, 1,
+                 MSG_OOB); /* urgent data means nothing in QMP, and it would come again */
+    }
+    if (events & UV_WRITABLE)
+        c->is_full = false;
+    c->ready(c, events & UV_READABLE);
+}
+
+int conn_open_take(struct conn *c, uv_loop_t *loop, int fd, bool is_exact, conn_ready_fn ready) {
+    int r;
+
+    *c = (struct conn)CONN_INIT;
+    r = uv_poll_init(loop, &c->poll, fd);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    c->fd = fd;
+    c->is_exact = is_exact;
+    c->ready = ready;
+    return 0;
+}
+
+/*
+ * A socket that is closed with something unread in it gives the peer
+ * ECONNRESET, and the peer may take that for worse than an end.
+ */
+static void conn_drain(struct conn *c) {
+    char text[4096];
+
+    shutdown(c->fd, SHUT_RDWR);
+    while (recv(c->fd, text, sizeof(text), 0) > 0)
+        continue;
+}
+
+static void conn_on_close(uv_handle_t *handle) {
+    struct conn *c = container_of((uv_poll_t *)handle, struct conn, poll);
+
+    c->closed(c);
+}
+
+void conn_close(struct conn *c, conn_closed_fn closed) {
+    assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
+    c->closed = closed;
+    uv_close((uv_handle_t *)&c->poll, conn_on_close);
+    conn_drain(c);
+    close(c->fd);
+    c->fd = -1;
+}
+
+int conn_wait(struct conn *c, bool is_read, bool is_write) {
+    int events = (is_read ? UV_READABLE : 0) | (is_write ? UV_WRITABLE : 0);
+    int r;
+
+    /*
+     * epoll tells of a hang-up whatever it is asked for, but libuv must be
+     * asked for something.  Urgent data is the one thing that never comes.
+     */
+    if (!events && !c->is_deaf)
+        events = UV_PRIORITIZED;
+    if (events == c->events)
+        return 0;
+    r = events ? uv_poll_start(&c->poll, events, conn_on_poll) : uv_poll_stop(&c->poll);
+    c->events = r < 0 ? 0 : events;
+    return r;
+}
+
+static int conn_receive_failed(struct conn *c, ssize_t n) {
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return CONN_E_AGAIN;
+    if (n < 0)
+        conn_fail(c, errno);
+    c->is_ended = true;
+    c->is_deaf = c->is_deaf || n < 0 || conn_is_hung_up(c);
+    return CONN_E_END;
+}
+
+static int fds_from_control(struct msghdr *m, struct fds *ret_fds) {
+    int r = 0;
+
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+        size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+            if (fds_push_take(ret_fds, fd) < 0)
+                r = -ENOMEM; /* go on: the others must be closed too */
+        }
+    }
+    return r;
+}
+
+static int conn_read(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk) {
+    union control control;
+    struct iovec iov = {.iov_base = text, .iov_len = n};
+    struct msghdr m = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    struct conn_chunk chunk = {0};
+    ssize_t n_read;
+    int r;
+
+    n_read = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+    if (n_read <= 0)
+        return conn_receive_failed(c, n_read);
+    r = fds_from_control(&m, &chunk.fds);
+    if (r < 0) {
+        fds_deinit(&chunk.fds);
+        return r;
+    }
+    chunk.n = (size_t)n_read;
+    chunk.is_cut = m.msg_flags & MSG_CTRUNC;
+    *ret_chunk = chunk;
+    return 0;
+}
+
+/* Return: bytes up to the end of what may be a message, or @n */
+static size_t conn_first_piece(const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '}' || text[i] == '\n')
+            return i + 1;
+    return n;
+}
+
+/*
+ * One recvmsg() returns bytes that were sent before the fds together with
+ * those the fds were sent with, and does not say where one ends and the other
+ * begins.  So look first.  Without room for control data, nothing is
+ * installed, and MSG_CTRUNC says that there are fds: not how far off, for a
+ * peek finds them anywhere in the queue.  Then the bytes are read piece by
+ * piece, a piece ending where a message may end, and the fds that come with a
+ * piece belong to its first byte.  They do so exactly when the peer sends a
+ * message and its fds by one call, as all known clients do.
+ */
+static int conn_read_exact(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk) {
+    struct iovec iov = {.iov_base = text, .iov_len = c->is_near ? size_min(n, CONN_NEAR_BYTES) : n};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n_seen;
+
+    n_seen = recvmsg(c->fd, &m, MSG_PEEK);
+    if (n_seen <= 0)
+        return conn_receive_failed(c, n_seen);
+    c->is_near = m.msg_flags & MSG_CTRUNC;
+    /* no more than was seen: fds may have come since */
+    n = (size_t)n_seen;
+    return conn_read(c, text, c->is_near ? conn_first_piece(text, n) : n, ret_chunk);
+}
+
+int conn_receive(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk) {
+    int r;
+
+    if (c->is_ended)
+        return CONN_E_END;
+    if (c->is_exact)
+        return conn_read_exact(c, text, n, ret_chunk);
+    r = conn_read(c, text, n, ret_chunk);
+    if (r == 0 && (ret_chunk->is_cut || !fds_is_empty(&ret_chunk->fds)))
+        c->is_exact = true;
+    return r;
+}
+
+static void control_from_fds(struct msghdr *m, union control *control, const struct fds *fds) {
+    size_t n = size_min(fds->n, CONN_MAX_FDS);
+    struct cmsghdr *h;
+
+    memset(control, 0, sizeof(*control));
+    m->msg_control = control;
+    m->msg_controllen = CMSG_SPACE(n * sizeof(int));
+    h = CMSG_FIRSTHDR(m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(n * sizeof(int));
+    memcpy(CMSG_DATA(h), fds->fd, n * sizeof(int));
+}
+
+static ssize_t conn_write(struct conn *c, const struct out *out) {
+    struct iovec iov[CONN_MAX_PIECES];
+    union control control;
+    struct msghdr m = {.msg_iov = iov};
+    const struct fds *fds;
+    ssize_t n;
+
+    m.msg_iovlen = out_peek(out, iov, ARRAY_SIZE(iov), &fds);
+    if (fds)
+        control_from_fds(&m, &control, fds);
+    n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    if (n < 0 && errno == ETOOMANYREFS) {
+        /* too many fds of ours are under way already; the server answers the command that lacks its own */
+        conn_fail(c, ETOOMANYREFS);
+        m.msg_control = NULL;
+        m.msg_controllen = 0;
+        n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    }
+    return n;
+}
+
+int conn_send(struct conn *c, struct out *out) {
+    while (!out_is_empty(out)) {
+        ssize_t n;
+
+        if (c->is_full && !c->is_deaf)
+            return CONN_E_AGAIN;
+        n = c->is_deaf ? (ssize_t)out->n_bytes : conn_write(c, out);
+        if (n >= 0) {
+            out_sent(out, (size_t)n);
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN) {
+            c->is_full = true;
+            continue;
+        }
+        if (errno != EPIPE)
+            conn_fail(c, errno);
+        c->is_deaf = true;
+    }
+    return 0;
+}
+
+void conn_shutdown(struct conn *c) {
+    if (c->is_shut)
+        return;
+    c->is_shut = true;
+    shutdown(c->fd, SHUT_WR);
+}

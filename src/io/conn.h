@@ -1,0 +1,110 @@
+#pragma once
+
+/*
+ * Connection: one stream socket that carries bytes and file descriptors,
+ * driven by a uv_poll_t.  libuv's own streams know typed handles only and
+ * lose most kinds of fd, so recvmsg() and sendmsg() are called here.
+ *
+ * It does not know what the bytes mean, which side it is, or when a
+ * connection should end.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+#include "base/fds.h"
+#include "base/out.h"
+
+enum {
+    CONN_MAX_FDS = 253, /* in one message: the kernel's SCM_MAX_FD */
+};
+
+enum {
+    _CONN_E_SUCCESS,
+    CONN_E_AGAIN, /* nothing to read, or no room to send: wait for the socket */
+    CONN_E_END,   /* the peer sends no more */
+};
+
+struct conn;
+
+/* the socket is ready for what conn_wait() asked for, or the peer hung up (is_deaf) */
+typedef void (*conn_ready_fn)(struct conn *c, bool is_readable);
+typedef void (*conn_closed_fn)(struct conn *c);
+
+struct conn {
+    uv_poll_t poll;
+    int fd;        /* -1: not open */
+    int events;    /* what the poll handle is asked for; it cannot be asked itself */
+    int error;     /* errno of the first failed call, for the log; 0: none */
+    bool is_exact; /* look before reading, so that fds come out with the message they came with */
+    bool is_near;  /* fds are in the queue */
+    bool is_ended; /* the peer sends no more: conn_receive() said so */
+    bool is_deaf;  /* the peer reads no more: what is sent is dropped */
+    bool is_shut;  /* conn_shutdown() was called */
+    bool is_full;  /* the socket took no more, and has not said since that it would */
+    conn_ready_fn ready;
+    conn_closed_fn closed;
+};
+
+/* what one conn_receive() brought */
+struct conn_chunk {
+    size_t n;
+    struct fds fds; /* came with the first byte; the caller's to close */
+    bool is_cut;    /* some fds were lost: this process may not have more */
+};
+
+#define CONN_INIT                                                                                  \
+    { .fd = -1 }
+
+/*
+ * conn_open_take() - watch a connected, non-blocking socket
+ * @fd:       consumed, on failure too
+ * @is_exact: for a peer that sends fds.  Costs a second call for each read;
+ *            without it, the first fds come with the first byte of what was
+ *            read together, and from then on it is exact
+ *
+ * Return: 0 or negative (out of memory).
+ */
+int conn_open_take(struct conn *c, uv_loop_t *loop, int fd, bool is_exact, conn_ready_fn ready);
+
+/*
+ * conn_close() - end it; what was sent arrives, then the peer sees the end
+ * @closed: called later, from the loop; @c must stay until then
+ *
+ * The peer sees an end and no error, even when not all it sent was read.
+ */
+void conn_close(struct conn *c, conn_closed_fn closed);
+
+static inline bool conn_is_open(const struct conn *c) {
+    return c->fd >= 0;
+}
+
+/*
+ * conn_wait() - say what to be called for
+ *
+ * With neither, only a peer that hung up is told of, once: as is_deaf, by ready().
+ * Return: 0 or negative (out of memory).
+ */
+int conn_wait(struct conn *c, bool is_read, bool is_write);
+
+/*
+ * conn_receive() - read once
+ * @text, @n:  where to
+ * @ret_chunk: fds stand with the first byte of the message they came with;
+ *             what was sent before it is read by a call of its own
+ *
+ * Return: 0, CONN_E_AGAIN, CONN_E_END (sticks; c->error tells why, if the
+ * peer did not just close), or -ENOMEM.
+ */
+int conn_receive(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk);
+
+/*
+ * conn_send() - send as much of @out as the socket takes
+ *
+ * Return: 0: @out is empty.  CONN_E_AGAIN.  When the peer reads no more
+ * (is_deaf), @out is dropped, which is success.
+ */
+int conn_send(struct conn *c, struct out *out);
+
+/* tell the peer that nothing more comes; only once, later calls do nothing */
+void conn_shutdown(struct conn *c);

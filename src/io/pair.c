@@ -1,0 +1,353 @@
+#include "io/pair.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/util.h"
+#include "io/tracelog.h"
+#include "io/upstream.h"
+
+static const enum side sides[] = {SIDE_CLIENT, SIDE_SERVER};
+
+static struct session_time pair_time(const struct pair *p) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct session_time){
+        .now_ms = uv_now(p->shared->loop),
+        .wall_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
+    };
+}
+
+/* ---- over ---- */
+
+static void pair_over(struct pair *p, const struct pair_end *end) {
+    if (p->is_over)
+        return;
+    p->is_over = true;
+    p->over(p, end);
+}
+
+static void pair_over_by_error(struct pair *p, int error) {
+    pair_over(p, &(struct pair_end){.side = -1, .error = error, .reason = strerror(-error)});
+}
+
+static void pair_over_by_peers(struct pair *p) {
+    const struct conn *c = &p->conns[p->ended_by];
+
+    pair_over(p, &(struct pair_end){
+                     .side = p->ended_by,
+                     .is_normal = !c->error,
+                     .reason = c->error ? strerror(c->error) : "closed the connection",
+                 });
+}
+
+static void pair_note_end(struct pair *p, enum side side) {
+    if (!p->has_ended)
+        p->ended_by = side;
+    p->has_ended = true;
+}
+
+/* Is there nothing more to do towards @to? */
+static bool pair_is_done(const struct pair *p, enum side to) {
+    if (p->conns[to].is_deaf)
+        return true;
+    return session_is_finished(p->session, to) && out_is_empty(session_out(p->session, to));
+}
+
+/*
+ * A server whose client is gone is told by half a close and given time.  QEMU
+ * drops a socket that hung up without reading what is left in it, and with it
+ * the last commands of a client that sends and goes.
+ */
+static bool pair_must_linger(struct pair *p) {
+    const struct conn *server = &p->conns[SIDE_SERVER];
+
+    if (server->is_ended || server->is_deaf)
+        return false;
+    if (p->linger_ms == UINT64_MAX)
+        p->linger_ms = uv_now(p->shared->loop) + PAIR_LINGER_MS;
+    return uv_now(p->shared->loop) < p->linger_ms;
+}
+
+/* ---- the next step: derived from what is, after every event ---- */
+
+/* What the session made of the input goes out at once, as far as the sockets take it. */
+static int pair_send(struct pair *p) {
+    for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+        struct conn *c = &p->conns[sides[i]];
+        struct out *out = session_out(p->session, sides[i]);
+        int r;
+
+        conn_send(c, out); /* CONN_E_AGAIN: pair_wait() sees that @out is not empty */
+        if (c->is_deaf)
+            pair_note_end(p, sides[i]);
+        r = out_settle(out);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static bool pair_is_reading(const struct pair *p, enum side from) {
+    /* a server that is gone has no use for what the client says */
+    if (from == SIDE_CLIENT && p->conns[SIDE_SERVER].is_deaf)
+        return false;
+    return !p->conns[from].is_ended && session_wants(p->session, from);
+}
+
+static int pair_wait(struct pair *p) {
+    for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+        int r = conn_wait(&p->conns[sides[i]], pair_is_reading(p, sides[i]),
+                          !out_is_empty(session_out(p->session, sides[i])));
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void pair_on_timer(uv_timer_t *timer);
+
+static void pair_set_timer(struct pair *p, uint64_t due_ms) {
+    uint64_t now_ms = uv_now(p->shared->loop);
+
+    if (due_ms == p->timer_ms)
+        return;
+    p->timer_ms = due_ms;
+    if (due_ms == UINT64_MAX)
+        uv_timer_stop(&p->timer);
+    else
+        uv_timer_start(&p->timer, pair_on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+}
+
+static uint64_t pair_due_ms(const struct pair *p) {
+    uint64_t session_ms = session_deadline_ms(p->session);
+
+    return session_ms < p->linger_ms ? session_ms : p->linger_ms;
+}
+
+/* @r: what the session said to the input */
+static void pair_go_on(struct pair *p, int r) {
+    bool is_done = true;
+
+    if (r == 0)
+        r = pair_send(p);
+    if (r < 0) {
+        pair_over_by_error(p, r);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+        if (pair_is_done(p, sides[i]))
+            conn_shutdown(&p->conns[sides[i]]);
+        else
+            is_done = false;
+    }
+    if (is_done && !pair_must_linger(p)) {
+        pair_over_by_peers(p);
+        return;
+    }
+    pair_set_timer(p, pair_due_ms(p));
+    r = pair_wait(p);
+    if (r < 0)
+        pair_over_by_error(p, r);
+}
+
+/* ---- events ---- */
+
+static void pair_tell_loss(struct pair *p, enum side side) {
+    if (!p->is_loss_told)
+        log_write(p->shared->log, LOG_LEVEL_WARNING, "file descriptors were lost",
+                  LOG_NUMBER("session", p->id), LOG_WORD("side", tracelog_side(side)),
+                  LOG_STRING("reason", "this process may not open more"));
+    p->is_loss_told = true;
+}
+
+static int pair_read(struct pair *p, enum side from) {
+    struct conn_chunk chunk;
+    int r;
+
+    r = conn_receive(&p->conns[from], p->shared->text, p->shared->n_text, &chunk);
+    switch (r) {
+    case 0:
+        if (chunk.is_cut)
+            pair_tell_loss(p, from);
+        return session_feed(p->session, from, p->shared->text, chunk.n, &chunk.fds, pair_time(p));
+    case CONN_E_AGAIN:
+        return 0;
+    case CONN_E_END:
+        pair_note_end(p, from);
+        return session_end(p->session, from, pair_time(p));
+    default:
+        return error_fold(r);
+    }
+}
+
+static void pair_on_ready(struct pair *p, enum side side, bool is_readable) {
+    pair_go_on(p, is_readable && pair_is_reading(p, side) ? pair_read(p, side) : 0);
+}
+
+static void pair_on_server(struct conn *c, bool is_readable) {
+    pair_on_ready(container_of(c, struct pair, conns[SIDE_SERVER]), SIDE_SERVER, is_readable);
+}
+
+static void pair_on_client(struct conn *c, bool is_readable) {
+    struct pair *p = container_of(c, struct pair, conns[SIDE_CLIENT]);
+
+    if (conn_is_open(&p->conns[SIDE_SERVER]))
+        pair_on_ready(p, SIDE_CLIENT, is_readable);
+    else if (c->is_deaf)
+        pair_over(p, &(struct pair_end){.side = SIDE_CLIENT,
+                                        .is_normal = true,
+                                        .reason = "gone before the server had time"});
+}
+
+/* ---- the connection to the server ---- */
+
+static void pair_connected(struct pair *p, int server_fd) {
+    int r;
+
+    /* QEMU sends no fds, and its replies are long: no second call for each read */
+    r = conn_open_take(&p->conns[SIDE_SERVER], p->shared->loop, server_fd, false, pair_on_server);
+    if (r == 0)
+        p->n_handles++;
+    pair_go_on(p, r);
+}
+
+static void pair_not_connected(struct pair *p, int error) {
+    char reason[256];
+
+    snprintf(reason, sizeof(reason), "cannot connect to %s: %s", p->connect_path, strerror(error));
+    pair_over(p, &(struct pair_end){.side = SIDE_SERVER, .reason = reason});
+}
+
+static void pair_connect(struct pair *p) {
+    int fd, error;
+    int r;
+
+    r = upstream_connect(p->connect_path, &fd, &error);
+    switch (r) {
+    case 0:
+        pair_connected(p, fd);
+        break;
+    case UPSTREAM_E_BUSY:
+        pair_set_timer(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
+        r = conn_wait(&p->conns[SIDE_CLIENT], false, false); /* only to learn that it went */
+        if (r < 0)
+            pair_over_by_error(p, r);
+        break;
+    default:
+        pair_not_connected(p, error);
+        break;
+    }
+}
+
+static void pair_on_timer(uv_timer_t *timer) {
+    struct pair *p = container_of(timer, struct pair, timer);
+
+    p->timer_ms = UINT64_MAX;
+    if (conn_is_open(&p->conns[SIDE_SERVER]))
+        pair_go_on(p, session_tick(p->session, pair_time(p)));
+    else
+        pair_connect(p);
+}
+
+/* ---- birth and death ---- */
+
+static void pair_on_trace(void *userdata, const struct trace_item *item) {
+    const struct pair *p = userdata;
+
+    tracelog_write(p->shared->log, p->id, item);
+}
+
+static struct pair *pair_free(struct pair *p) {
+    session_free(p->session);
+    free(p->connect_path);
+    free(p);
+    return NULL;
+}
+
+static int pair_start(struct pair *p, int client_fd, const char *connect_path,
+                      struct program *program) {
+    int r;
+
+    p->connect_path = strdup(connect_path);
+    r = p->connect_path ? session_new(program, &p->shared->limits, pair_on_trace, p, &p->session)
+                        : -ENOMEM;
+    if (r < 0) {
+        close(client_fd);
+        return r;
+    }
+    r = conn_open_take(&p->conns[SIDE_CLIENT], p->shared->loop, client_fd, true, pair_on_client);
+    if (r < 0)
+        return r;
+    uv_timer_init(p->shared->loop, &p->timer);
+    p->n_handles = 2;
+    pair_set_timer(
+        p,
+        uv_now(
+            p->shared
+                ->loop)); /* connects from the loop, so that over() never comes before we return */
+    return 0;
+}
+
+int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
+             struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair) {
+    struct pair *p = calloc(1, sizeof(*p));
+    int r;
+
+    if (!p) {
+        close(client_fd);
+        return -ENOMEM;
+    }
+    *p = (struct pair){
+        .id = id,
+        .shared = shared,
+        .conns = {CONN_INIT, CONN_INIT},
+        .timer_ms = UINT64_MAX,
+        .linger_ms = UINT64_MAX,
+        .over = over,
+        .userdata = userdata,
+    };
+    list_init(&p->in_server);
+    r = pair_start(p, client_fd, connect_path, program);
+    if (r < 0) {
+        pair_free(p);
+        return r;
+    }
+    *ret_pair = p;
+    return 0;
+}
+
+static void pair_handle_closed(struct pair *p) {
+    if (--p->n_handles > 0)
+        return;
+    p->closed(p);
+    pair_free(p);
+}
+
+static void pair_on_client_closed(struct conn *c) {
+    pair_handle_closed(container_of(c, struct pair, conns[SIDE_CLIENT]));
+}
+
+static void pair_on_server_closed(struct conn *c) {
+    pair_handle_closed(container_of(c, struct pair, conns[SIDE_SERVER]));
+}
+
+static void pair_on_timer_closed(uv_handle_t *handle) {
+    pair_handle_closed(container_of((uv_timer_t *)handle, struct pair, timer));
+}
+
+void pair_close(struct pair *p, pair_closed_fn closed) {
+    p->is_over = true;
+    p->closed = closed;
+    conn_close(&p->conns[SIDE_CLIENT], pair_on_client_closed);
+    if (conn_is_open(&p->conns[SIDE_SERVER]))
+        conn_close(&p->conns[SIDE_SERVER], pair_on_server_closed);
+    uv_close((uv_handle_t *)&p->timer, pair_on_timer_closed);
+}

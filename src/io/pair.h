@@ -1,0 +1,88 @@
+#pragma once
+
+/*
+ * Pair: a client's connection, the connection to the server made for it, and
+ * the session between them.  It moves bytes and fds, tells the session the
+ * time, and finds out when there is nothing left to do.
+ *
+ *   client gone       what it sent still goes to the server, then that is told
+ *   server gone       what it sent still goes to the client, then that is told
+ *   one half closed   the other is told so once all that came was relayed
+ *
+ * It does not log its own end and does not know of other pairs: server.h.
+ */
+
+#include <stdint.h>
+#include <uv.h>
+#include "base/list.h"
+#include "io/conn.h"
+#include "io/log.h"
+#include "proxy/limits.h"
+#include "proxy/session.h"
+#include "rule/program.h"
+
+enum {
+    PAIR_CONNECT_RETRY_MS = 20, /* between attempts while the server's queue of clients is full */
+    PAIR_LINGER_MS = 2000,      /* for the server to read what a client that is gone has sent */
+};
+
+/* what all pairs of a server share; it outlives them */
+struct pair_shared {
+    uv_loop_t *loop;
+    const struct log *log;
+    struct limits limits;
+    char *text; /* everything is read into this; nothing refers to it between two reads */
+    size_t n_text;
+};
+
+/* why a pair is over */
+struct pair_end {
+    int side;           /* enum side: who was the first to end it; -1: the shim itself */
+    int error;          /* negative: a fault of ours; else 0 */
+    bool is_normal;     /* the peer closed its socket, nothing went wrong */
+    const char *reason; /* borrowed for the call */
+};
+
+struct pair;
+
+/* it has nothing left to do: close it.  Called once at most, always from the loop */
+typedef void (*pair_over_fn)(struct pair *p, const struct pair_end *end);
+typedef void (*pair_closed_fn)(struct pair *p);
+
+struct pair {
+    struct list in_server; /* the owner's */
+    void *userdata;        /* the owner's */
+    uint64_t id;
+
+    const struct pair_shared *shared;
+    char *connect_path;
+    struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
+    struct session *session;
+    uv_timer_t
+        timer; /* the next attempt to connect; later, the session's deadline or the end of lingering */
+    uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
+    uint64_t linger_ms; /* when waiting for the server ends; UINT64_MAX: not lingering */
+
+    bool has_ended; /* one side has, and this one was the first: */
+    enum side ended_by;
+    bool is_over;
+    bool is_loss_told;
+    size_t n_handles; /* not closed yet */
+    pair_over_fn over;
+    pair_closed_fn closed;
+};
+
+/*
+ * pair_new() - start relaying for a client
+ * @client_fd:    consumed, on failure too
+ * @connect_path: where the server is; copied
+ * @program:      a reference is taken; NULL: no rules
+ *
+ * The client is not read before the server has taken the connection.
+ * Return: 0 or negative (out of memory).
+ */
+int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
+             struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair);
+
+/* end both connections; @p is freed from the loop, after @closed */
+void pair_close(struct pair *p, pair_closed_fn closed);
