@@ -1,0 +1,95 @@
+#include "cmd/options.h"
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cmd/help.h"
+#include "json/diag.h"
+
+enum { OPTIONS_MAX = 32 }; /* in one table */
+
+static const struct command_option *options_by_value(const struct command *c, int value) {
+    for (const struct command_option *o = c->options; o->name; o++)
+        if (o->value == value)
+            return o;
+    return NULL;
+}
+
+static int options_unknown(const struct command *c, const char *text) {
+    const char *names[OPTIONS_MAX + 2] = {"help"};
+    const char *name = text + strspn(text, "-");
+    const char *near;
+    size_t n = 1;
+
+    for (const struct command_option *o = c->options; o->name; o++)
+        names[n++] = o->name;
+    near = diag_suggest(name, strcspn(name, "="), names);
+    if (near)
+        fprintf(stderr, "qmp-shim %s: unknown option \"%s\"; did you mean \"--%s\"?\n", c->name,
+                text, near);
+    else
+        fprintf(stderr, "qmp-shim %s: unknown option \"%s\"; see \"qmp-shim help %s\"\n", c->name,
+                text, c->name);
+    return OPTIONS_WRONG;
+}
+
+/* what getopt_long() did not like */
+static int options_wrong(const struct command *c, int outcome, char **argv) {
+    const struct command_option *o = options_by_value(c, optopt);
+
+    if (!o)
+        return options_unknown(c, argv[optind - 1]);
+    if (outcome == ':')
+        fprintf(stderr, "qmp-shim %s: option \"--%s\" needs its %s\n", c->name, o->name,
+                o->argument);
+    else
+        fprintf(stderr, "qmp-shim %s: option \"--%s\" takes no argument\n", c->name, o->name);
+    return OPTIONS_WRONG;
+}
+
+static void options_for_getopt(const struct command *c, struct option *table) {
+    size_t n = 0;
+
+    for (const struct command_option *o = c->options; o->name; o++) {
+        assert(n < OPTIONS_MAX);
+        table[n++] = (struct option){
+            .name = o->name,
+            .has_arg = o->argument ? required_argument : no_argument,
+            .val = o->value,
+        };
+    }
+    table[n++] = (struct option){.name = "help", .val = 'h'};
+    table[n] = (struct option){0};
+}
+
+int options_next(const struct command *c, int argc, char **argv) {
+    struct option table[OPTIONS_MAX + 2];
+    int value;
+
+    options_for_getopt(c, table);
+    opterr = 0;
+    value = getopt_long(argc, argv, ":h", table, NULL);
+    switch (value) {
+    case -1:
+        return OPTIONS_END;
+    case 'h':
+        help_command(stdout, c);
+        return OPTIONS_HELP;
+    case '?':
+    case ':':
+        return options_wrong(c, value, argv);
+    default:
+        return value;
+    }
+}
+
+int options_no_arguments(const struct command *c, int argc, char **argv) {
+    if (optind >= argc)
+        return 0;
+    fprintf(stderr, "qmp-shim %s: unexpected argument \"%s\"; see \"qmp-shim help %s\"\n", c->name,
+            argv[optind], c->name);
+    return COMMAND_USAGE;
+}

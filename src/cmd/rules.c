@@ -1,0 +1,294 @@
+#include "cmd/rules.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/util.h"
+
+#define RULES_SUFFIX ".jsonc"
+
+enum { RULES_MAX_FILE_BYTES = 16 << 20 }; /* a rule file; more is surely something else */
+
+/* ---- a list of paths ---- */
+
+struct paths {
+    char **path;
+    size_t n;
+};
+
+static void paths_deinit(struct paths *p) {
+    for (size_t i = 0; i < p->n; i++)
+        free(p->path[i]);
+    free(p->path);
+}
+
+/* @path is gone whatever is returned; NULL stands for "out of memory" */
+static int paths_push_take(struct paths *p, char *path) {
+    char **more = path ? realloc(p->path, (p->n + 1) * sizeof(*more)) : NULL;
+
+    if (!more) {
+        free(path);
+        return -ENOMEM;
+    }
+    p->path = more;
+    p->path[p->n++] = path;
+    return 0;
+}
+
+static const char *path_base(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static bool paths_has_base(const struct paths *p, const char *base) {
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(path_base(p->path[i]), base) == 0)
+            return true;
+    return false;
+}
+
+static char *path_join(const char *folder, const char *name, const char *suffix) {
+    char *path;
+
+    return asprintf(&path, "%s/%s%s", folder, name, suffix) < 0 ? NULL : path;
+}
+
+/* ---- where rules are installed ---- */
+
+/* Return: 0 or -ENOMEM; the folders to search, the first one first */
+static int folders_find(struct paths *ret_folders) {
+    const char *rest = getenv("QMP_SHIM_RULES_PATH");
+    int r;
+
+    if (!rest)
+        rest = RULESDIR;
+    while (*rest) {
+        size_t n = strcspn(rest, ":");
+
+        r = n ? paths_push_take(ret_folders, strndup(rest, n)) : 0;
+        if (r < 0)
+            return r;
+        rest += n + (rest[n] == ':');
+    }
+    return 0;
+}
+
+static int is_rule_file(const struct dirent *entry) {
+    size_t n = strlen(entry->d_name), n_suffix = strlen(RULES_SUFFIX);
+
+    return n > n_suffix && entry->d_name[0] != '.' &&
+           strcmp(entry->d_name + n - n_suffix, RULES_SUFFIX) == 0;
+}
+
+/* add the rule files of one folder, by name; a folder that is not there has none */
+static int paths_add_folder(struct paths *p, const char *folder) {
+    struct dirent **entries;
+    int n = scandir(folder, &entries, is_rule_file, alphasort);
+    int r = 0;
+
+    if (n < 0)
+        return errno == ENOMEM ? -ENOMEM : 0;
+    for (int i = 0; i < n; i++) {
+        if (r == 0 && !paths_has_base(p, entries[i]->d_name))
+            r = paths_push_take(p, path_join(folder, entries[i]->d_name, ""));
+        free(entries[i]);
+    }
+    free(entries);
+    return r;
+}
+
+static int paths_add_installed(struct paths *p, const struct paths *folders) {
+    for (size_t i = 0; i < folders->n; i++) {
+        int r = paths_add_folder(p, folders->path[i]);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- names to paths ---- */
+
+static void rules_print_unknown(const char *name, const struct paths *folders,
+                                const struct paths *installed) {
+    const char **names = calloc(installed->n + 1, sizeof(*names));
+    const char *near = NULL;
+    char *wanted = NULL;
+
+    if (names && asprintf(&wanted, "%s" RULES_SUFFIX, name) >= 0) {
+        for (size_t i = 0; i < installed->n; i++)
+            names[i] = path_base(installed->path[i]);
+        near = diag_suggest(wanted, strlen(wanted), names);
+    }
+    fprintf(stderr, "qmp-shim: no rules \"%s\" in", name);
+    for (size_t i = 0; i < folders->n; i++)
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", folders->path[i]);
+    if (near)
+        fprintf(stderr, "; did you mean \"%.*s\"?\n", (int)(strlen(near) - strlen(RULES_SUFFIX)),
+                near);
+    else
+        fprintf(stderr, "; for a file give its path or let its name end in " RULES_SUFFIX "\n");
+    free(wanted);
+    free(names);
+}
+
+static int paths_add_name(struct paths *p, const char *name, const struct paths *folders) {
+    struct paths installed = {0};
+    int r;
+
+    for (size_t i = 0; i < folders->n; i++) {
+        char *path = path_join(folders->path[i], name, RULES_SUFFIX);
+
+        if (!path || access(path, F_OK) == 0)
+            return paths_push_take(p, path);
+        free(path);
+    }
+    r = paths_add_installed(&installed, folders);
+    if (r == 0) {
+        rules_print_unknown(name, folders, &installed);
+        r = RULES_E_FAILED;
+    }
+    paths_deinit(&installed);
+    return r;
+}
+
+static bool is_file_name(const char *name) {
+    size_t n = strlen(name), n_suffix = strlen(RULES_SUFFIX);
+
+    return strchr(name, '/') || (n >= n_suffix && strcmp(name + n - n_suffix, RULES_SUFFIX) == 0);
+}
+
+static int rules_find_in(const struct rules_choice *choice, const struct paths *folders,
+                         struct paths *ret_paths) {
+    if (choice->is_all)
+        return paths_add_installed(ret_paths, folders);
+    for (size_t i = 0; i < choice->n_names; i++) {
+        const char *name = choice->names[i];
+        int r = is_file_name(name) ? paths_push_take(ret_paths, strdup(name))
+                                   : paths_add_name(ret_paths, name, folders);
+
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int rules_find(const struct rules_choice *choice, struct paths *ret_paths) {
+    struct paths folders = {0};
+    int r;
+
+    r = folders_find(&folders);
+    if (r == 0)
+        r = rules_find_in(choice, &folders, ret_paths);
+    paths_deinit(&folders);
+    return r;
+}
+
+/* ---- paths to text ---- */
+
+static int rules_cannot_read(const char *path, int error) {
+    fprintf(stderr, "qmp-shim: cannot read %s: %s\n", path, strerror(error));
+    return RULES_E_FAILED;
+}
+
+/* Return: 0, RULES_E_FAILED, -ENOMEM */
+static int rules_read_fd(const char *path, int fd, struct buffer *b) {
+    ssize_t n;
+
+    do {
+        if (buffer_reserve(b, 64 << 10) < 0)
+            return -ENOMEM;
+        n = read(fd, b->data + b->n, b->cap - b->n);
+        if (n > 0)
+            b->n += (size_t)n;
+        if (b->n > RULES_MAX_FILE_BYTES)
+            return rules_cannot_read(path, EFBIG);
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    return n < 0 ? rules_cannot_read(path, errno) : 0;
+}
+
+static int rules_read(const char *path, struct buffer *b) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return rules_cannot_read(path, errno);
+    r = rules_read_fd(path, fd, b);
+    close(fd);
+    return r;
+}
+
+/* ---- text to program ---- */
+
+static void rules_print(const struct diag_set *diags) {
+    struct buffer b = BUFFER_INIT;
+
+    if (diag_set_print(diags, &b) == 0)
+        fwrite(b.data, 1, b.n, stderr);
+    buffer_deinit(&b);
+}
+
+static int rules_compile(const struct program_source *sources, size_t n_sources,
+                         const struct program_options *options, struct program **ret_program) {
+    struct diag_set diags;
+    int r;
+
+    diag_set_init(&diags);
+    r = program_load(sources, n_sources, options, ret_program, &diags);
+    rules_print(&diags);
+    diag_set_deinit(&diags);
+    switch (r) {
+    case 0:
+        return 0;
+    case PROGRAM_E_INVALID:
+        return RULES_E_FAILED;
+    default:
+        return error_fold(r);
+    }
+}
+
+static int rules_load_paths(const struct paths *paths, const struct program_options *options,
+                            struct program **ret_program) {
+    struct program_source *sources = calloc(paths->n, sizeof(*sources));
+    struct buffer *texts = calloc(paths->n, sizeof(*texts));
+    int r = sources && texts ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < paths->n; i++) {
+        r = rules_read(paths->path[i], &texts[i]);
+        sources[i] = (struct program_source){
+            .path = paths->path[i], .text = texts[i].data, .n_text = texts[i].n};
+    }
+    if (r == 0)
+        r = rules_compile(sources, paths->n, options, ret_program);
+    for (size_t i = 0; texts && i < paths->n; i++)
+        buffer_deinit(&texts[i]);
+    free(texts);
+    free(sources);
+    return r;
+}
+
+int rules_load(const struct rules_choice *choice, const struct program_options *options,
+               struct program **ret_program, size_t *ret_n_files) {
+    struct paths paths = {0};
+    struct program *program = NULL;
+    int r;
+
+    r = rules_find(choice, &paths);
+    if (r == 0 && paths.n > 0)
+        r = rules_load_paths(&paths, options, &program);
+    if (r == 0) {
+        *ret_program = program;
+        *ret_n_files = paths.n;
+    }
+    paths_deinit(&paths);
+    return r;
+}

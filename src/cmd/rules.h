@@ -1,0 +1,35 @@
+#pragma once
+
+/*
+ * Rules: which files an operator means by --rules, and what stands in them.
+ * What they say is rule/program.h's business.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "rule/program.h"
+
+struct rules_choice {
+    const char *
+        *names; /* as given: a file (has a '/' or ends in .jsonc) or the name of an installed one */
+    size_t n_names;
+    bool is_all; /* all installed ones instead */
+};
+
+enum {
+    _RULES_E_SUCCESS,
+    RULES_E_FAILED, /* what is wrong was said on stderr */
+};
+
+/*
+ * rules_load() - find, read and compile rule files
+ * @ret_program: NULL when there is no file at all
+ * @ret_n_files: how many were read
+ *
+ * Installed files are NAME.jsonc in the folders of $QMP_SHIM_RULES_PATH
+ * (separated by colons) or, without it, in the folder they were installed to;
+ * of two with one name, the first.  Diagnostics, warnings too, go to stderr.
+ * Return: 0, RULES_E_FAILED, -ENOMEM.
+ */
+int rules_load(const struct rules_choice *choice, const struct program_options *options,
+               struct program **ret_program, size_t *ret_n_files);
