@@ -259,7 +259,7 @@ static void write_zeros(struct buffer *b, int64_t n) {
         buffer_append(b, "0", 1);
 }
 
-/* the point stands behind @n_whole digits: negative means zeros before them, too many zeros behind */
+/* the point stands behind digit @n_whole, which may be before the first or behind the last */
 static void write_plain(struct buffer *b, const char *digits, int64_t n_digits, int64_t n_whole) {
     int64_t n_before = n_whole < n_digits ? n_whole : n_digits;
 

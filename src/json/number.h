@@ -39,14 +39,15 @@ int number_multiply(struct number a, struct number b, struct number *ret);
  * number_divide() - a quotient with at most 17 digits behind the point
  * Exact when it ends there, else rounded there, halves away from zero.
  *
- * Return: 0; NUMBER_E_RANGE, also when @b is 0
+ * Return: 0; NUMBER_E_RANGE, also when @b is 0, or when the quotient has more
+ *         than 38 digits, zeros at its end included
  */
 int number_divide(struct number a, struct number b, struct number *ret);
 
 /* to the nearest integer, halves away from zero */
 struct number number_round(struct number a);
 
-/* compare two texts by value; a text that does not fit struct number is equal to the same text only */
+/* compare two texts by value; what does not fit struct number is equal to the same text only */
 bool number_text_equal(const char *a, size_t n_a, const char *b, size_t n_b);
 
 /*
