@@ -24,6 +24,16 @@ void arena_deinit(struct arena *a) {
     a->n_bytes = 0;
 }
 
+void arena_join(struct arena *a, struct arena *from) {
+    struct arena_chunk **last = &a->chunks;
+
+    while (*last)
+        last = &(*last)->next;
+    *last = from->chunks;
+    a->n_bytes += from->n_bytes;
+    *from = (struct arena)ARENA_INIT;
+}
+
 static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
     size_t cap = size_max(n_bytes, ARENA_CHUNK_BYTES);
     struct arena_chunk *c;

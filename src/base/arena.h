@@ -19,6 +19,9 @@ struct arena {
 
 void arena_deinit(struct arena *a);
 
+/* what @from gave out belongs to @a; @from is empty afterwards */
+void arena_join(struct arena *a, struct arena *from);
+
 /* Return: @n_bytes zeroed bytes, aligned for any type; NULL when out of memory. */
 void *arena_alloc(struct arena *a, size_t n_bytes);
 

@@ -1,0 +1,149 @@
+#include "qmp/message.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "json/reader.h"
+
+static const struct {
+    const char *key;
+    enum frame_kind kind;
+    bool has_name;
+} kinds[] = {
+    {"execute", FRAME_COMMAND, true}, {"exec-oob", FRAME_COMMAND_OOB, true}, {"return", FRAME_RETURN, false},
+    {"error", FRAME_ERROR, false},    {"event", FRAME_EVENT, true},          {"QMP", FRAME_GREETING, false},
+};
+
+/* rules know "execute" only */
+static void unify_oob(const struct json *member) {
+    struct json *m = (struct json *)member;
+
+    m->key = "execute";
+    m->n_key = strlen("execute");
+}
+
+static int find_kind(struct message *m) {
+    const struct json *member = NULL;
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(kinds) && !member; i++)
+        member = json_member(m->root, kinds[i].key);
+    if (!member)
+        return MESSAGE_E_INVALID;
+    i--;
+    m->kind = kinds[i].kind;
+    if (m->kind == FRAME_COMMAND && json_member(m->root, "exec-oob"))
+        return MESSAGE_E_INVALID;
+    if (!kinds[i].has_name)
+        return 0;
+    if (member->type != JSON_STRING)
+        return MESSAGE_E_INVALID;
+    m->name = member->string;
+    m->n_name = member->n_string;
+    if (m->kind == FRAME_COMMAND_OOB)
+        unify_oob(member);
+    return 0;
+}
+
+static int unquoted(struct arena *arena, const char *text, size_t n, struct message *ret) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    int r;
+
+    if (memchr(text, '\'', n)) {
+        r = json_unquote(text, n, &b);
+        if (r < 0)
+            return r;
+        text = b.data;
+        n = b.n;
+    }
+    ret->text = arena_copy(arena, text, n);
+    ret->n_text = n;
+    return ret->text ? 0 : -ENOMEM;
+}
+
+int message_read(struct arena *arena, const char *text, size_t n, struct message *ret) {
+    struct message m = {0};
+    struct json *root;
+    int r;
+
+    r = unquoted(arena, text, n, &m);
+    if (r < 0)
+        return r;
+    r = json_read(arena, m.text, m.n_text, false, &root, NULL);
+    if (r < 0)
+        return r;
+    if (r > 0 || root->type != JSON_OBJECT)
+        return MESSAGE_E_INVALID;
+    m.root = root;
+    r = find_kind(&m);
+    if (r)
+        return r;
+    *ret = m;
+    return 0;
+}
+
+/* --- the id ----------------------------------------------------------------------------------- */
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* where the member with the value at @at begins: its name's opening quote */
+static size_t member_start(const char *text, size_t at) {
+    while (is_blank(text[at - 1]) || text[at - 1] == ':')
+        at--;
+    at--; /* the closing quote */
+    return at - strlen("id") - 1;
+}
+
+/* without the id, and without one of the commas beside it */
+static void without_id(struct buffer *b, const char *text, size_t n, struct frame_slice id) {
+    size_t from = member_start(text, id.at), to = id.at + id.n, before = from, after = to;
+
+    while (before > 0 && is_blank(text[before - 1]))
+        before--;
+    while (after < n && is_blank(text[after]))
+        after++;
+    if (text[before - 1] == ',') {
+        from = before - 1;
+    } else if (text[after] == ',') {
+        to = after + 1;
+        while (is_blank(text[to]))
+            to++;
+    }
+    buffer_append(b, text, from);
+    buffer_append(b, text + to, n - to);
+}
+
+static void added_id(struct buffer *b, const char *text, size_t n, const char *id, size_t n_id) {
+    size_t end = n - 1; /* the closing brace */
+
+    while (is_blank(text[end - 1]))
+        end--;
+    buffer_append(b, text, end);
+    buffer_append_string(b, text[end - 1] == '{' ? "\"id\": " : ", \"id\": ");
+    buffer_append(b, id, n_id);
+    buffer_append(b, text + end, n - end);
+}
+
+int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n, const char *id, size_t n_id) {
+    struct frame_reader reader;
+    struct frame_slice old;
+    size_t n_scanned;
+
+    frame_reader_init(&reader, source);
+    frame_scan(&reader, text, n, &n_scanned);
+    old = frame_reader_frame(&reader)->id;
+    if (old.n == 0 && id) {
+        added_id(b, text, n, id, n_id);
+    } else if (old.n == 0) {
+        buffer_append(b, text, n);
+    } else if (!id) {
+        without_id(b, text, n, old);
+    } else {
+        buffer_append(b, text, old.at);
+        buffer_append(b, id, n_id);
+        buffer_append(b, text + old.at + old.n, n - old.at - old.n);
+    }
+    return buffer_status(b);
+}

@@ -1,0 +1,47 @@
+#include "rule/bindings.h"
+
+#include <string.h>
+
+struct bindings *bindings_new(struct arena *arena, const struct vars *vars, struct bindings *outer) {
+    struct bindings *b = arena_alloc(arena, sizeof(*b));
+
+    if (!b)
+        return NULL;
+    b->vars = vars;
+    b->outer = outer;
+    b->value = arena_alloc(arena, (vars->n + 1) * sizeof(*b->value));
+    b->is_weak = arena_alloc(arena, (vars->n + 1) * sizeof(*b->is_weak));
+    b->rows = arena_alloc(arena, (vars->n_groups + 1) * sizeof(*b->rows));
+    return b->value && b->is_weak && b->rows ? b : NULL;
+}
+
+void bindings_join(struct bindings *b, const struct bindings *fork) {
+    memcpy(b->value, fork->value, b->vars->n * sizeof(*b->value));
+    memcpy(b->is_weak, fork->is_weak, b->vars->n * sizeof(*b->is_weak));
+    memcpy(b->rows, fork->rows, (b->vars->n_groups + 1) * sizeof(*b->rows));
+}
+
+struct bindings *bindings_fork(struct arena *arena, const struct bindings *b) {
+    struct bindings *fork = bindings_new(arena, b->vars, b->outer);
+
+    if (fork)
+        bindings_join(fork, b);
+    return fork;
+}
+
+static const struct json *bound(const struct bindings *b, size_t var) {
+    for (; b; b = b->outer)
+        if (b->value[var])
+            return b->value[var];
+    return NULL;
+}
+
+const struct json *bindings_get(const struct bindings *b, size_t var) {
+    const struct json *value = bound(b, var);
+
+    return value ? value : b->vars->var[var].fallback;
+}
+
+bool bindings_has(const struct bindings *b, size_t var) {
+    return bindings_get(b, var) != NULL;
+}

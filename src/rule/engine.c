@@ -1,0 +1,608 @@
+#include "rule/engine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "rule/build.h"
+#include "rule/match.h"
+#include "rule/reply.h"
+
+enum { ENGINE_UNTIL_TIMEOUT_MS = 30000 };
+
+void engine_init(struct engine *e, const struct program *program, size_t max_facts) {
+    *e = (struct engine){.program = program};
+    facts_init(&e->facts, max_facts);
+    list_init(&e->waits);
+}
+
+void engine_deinit(struct engine *e) {
+    e->selection = selection_free(e->selection);
+    facts_deinit(&e->facts);
+}
+
+/* --- exchanges ---------------------------------------------------------------------------------- */
+
+struct exchange *exchange_free(struct exchange *x) {
+    if (!x)
+        return NULL;
+    list_remove(&x->in_waits);
+    arena_deinit(&x->arena);
+    free(x);
+    return NULL;
+}
+
+static int note_name(struct exchange *x) {
+    char *name;
+
+    if (!x->from_client || x->n_names == ARRAY_SIZE(x->names))
+        return 0;
+    name = arena_copy(&x->arena, x->message.name, x->message.n_name);
+    if (!name)
+        return -ENOMEM;
+    x->names[x->n_names++] = name;
+    return 0;
+}
+
+static bool is_command(const struct message *m) {
+    return m->kind == FRAME_COMMAND || m->kind == FRAME_COMMAND_OOB;
+}
+
+int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n, struct exchange **ret_exchange) {
+    struct exchange *x = calloc(1, sizeof(*x));
+    int r;
+
+    if (!x)
+        return -ENOMEM;
+    list_init(&x->in_waits);
+    x->engine = e;
+    x->from_client = from_client;
+    x->first_hop = x->hop = hop;
+    x->own_last = &x->own;
+    r = message_read(&x->arena, text, n, &x->message);
+    if (r == 0 && from_client != is_command(&x->message))
+        r = MESSAGE_E_INVALID;
+    if (r == 0)
+        r = note_name(x);
+    if (r) {
+        exchange_free(x);
+        return r < 0 ? r : ENGINE_E_INVALID;
+    }
+    *ret_exchange = x;
+    return 0;
+}
+
+bool engine_is_named(const struct exchange *x, const char *const *names) {
+    for (; names && *names; names++)
+        for (size_t i = 0; i < x->n_names; i++)
+            if (strcmp(x->names[i], *names) == 0)
+                return true;
+    return false;
+}
+
+/* --- finding the rule of a hop ------------------------------------------------------------------- */
+
+static enum vars_side server_side(const struct exchange *x) {
+    return x->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+}
+
+static const struct picture *picture_named(const struct picture_list *list, const struct message *m) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].n_name == m->n_name && memcmp(list->picture[i].name ? list->picture[i].name : "", m->name ? m->name : "", m->n_name) == 0)
+            return &list->picture[i];
+    return NULL;
+}
+
+static int try_rule(struct exchange *x, const struct program_use *use) {
+    const struct picture *picture = picture_named(&use->rule->side[use->side], &x->message);
+    struct bindings *b;
+    int r;
+
+    if (!picture)
+        return MATCH_E_NO;
+    b = bindings_new(&x->arena, &use->rule->vars, NULL);
+    if (!b)
+        return -ENOMEM;
+    r = match_value(&x->arena, use->side, &picture->message, x->message.root, b);
+    if (r)
+        return r;
+    x->rule = use->rule;
+    x->client_side = selection_client_side(x->engine->selection, use->rule);
+    x->read = picture;
+    x->bindings = b;
+    return 0;
+}
+
+static enum program_role role_of(const struct message *m) {
+    switch (m->kind) {
+    case FRAME_COMMAND:
+    case FRAME_COMMAND_OOB:
+        return PROGRAM_COMMAND;
+    case FRAME_EVENT:
+        return PROGRAM_EVENT;
+    case FRAME_GREETING:
+        return PROGRAM_GREETING;
+    default:
+        return PROGRAM_ERROR;
+    }
+}
+
+const struct rule_file *reply_file_at(const struct engine *e, size_t hop) {
+    size_t n = program_n_files(e->program);
+
+    return program_file(e->program, e->selection->is_ascending ? hop : n - 1 - hop);
+}
+
+/* Return: 0: x->rule is set; MATCH_E_NO; -ENOMEM */
+static int find_rule(struct exchange *x) {
+    struct program_uses uses = program_find(x->engine->program, role_of(&x->message), x->message.name ? x->message.name : "", x->message.n_name);
+    const struct rule_file *file = reply_file_at(x->engine, x->hop);
+    const struct selection *s = x->engine->selection;
+
+    for (size_t i = 0; i < uses.n; i++) {
+        const struct program_use *use = &uses.use[i];
+        int r;
+
+        if (use->rule->file != file || !selection_is_working(s, use->rule) ||
+            selection_is_client_side(s, use->rule, use->side) != x->from_client)
+            continue;
+        r = try_rule(x, use);
+        if (r <= 0)
+            return r;
+    }
+    return MATCH_E_NO;
+}
+
+/* --- what a rule remembers ------------------------------------------------------------------------ */
+
+static int build_text(struct arena *arena, enum vars_side side, const struct pattern *p, const struct bindings *b, const char **ret, size_t *ret_n) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    int r;
+
+    r = build_value(arena, side, p, NULL, NULL, b, &text);
+    if (r)
+        return r;
+    *ret = arena_copy(arena, text.data, text.n);
+    *ret_n = text.n;
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int build_json(struct arena *arena, const struct pattern *p, const struct bindings *b, const struct json **ret) {
+    const char *text;
+    size_t n;
+    int r;
+
+    r = build_text(arena, VARS_OLD, p, b, &text, &n);
+    if (r)
+        return r;
+    return reply_read_json(arena, text, n, ret);
+}
+
+int reply_remember(struct exchange *x, const struct rule *rule, const struct bindings *b) {
+    const struct json *key, *value;
+    int r;
+
+    for (size_t i = 0; i < rule->remember.n; i++) {
+        const struct fact_picture *fact = &rule->remember.fact[i];
+
+        r = build_json(&x->arena, &fact->key, b, &key);
+        if (r == 0)
+            r = build_json(&x->arena, &fact->value, b, &value);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            continue; /* not everything is known yet: perhaps when the reply has come */
+        r = facts_remember(&x->engine->facts, fact->table, key, value);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            reply_fail(x, rule, "no room to remember more");
+    }
+    for (size_t i = 0; i < rule->forget.n; i++) {
+        r = build_json(&x->arena, &rule->forget.fact[i].key, b, &key);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            facts_forget(&x->engine->facts, rule->forget.fact[i].table, key);
+    }
+    return 0;
+}
+
+/* what is recalled gives way to what an answer says later */
+static void weaken(struct bindings *b, const struct bindings *before) {
+    for (size_t i = 0; i < b->vars->n; i++)
+        b->is_weak[i] = before->is_weak[i] || (b->value[i] && !before->value[i]);
+}
+
+static int recall(struct exchange *x) {
+    int r;
+
+    for (size_t i = 0; i < x->rule->recall.n; i++) {
+        const struct fact_picture *fact = &x->rule->recall.fact[i];
+        struct bindings *before = bindings_fork(&x->arena, x->bindings);
+        const struct json *key, *value;
+
+        if (!before)
+            return -ENOMEM;
+        r = build_json(&x->arena, &fact->key, x->bindings, &key);
+        if (r == 0)
+            r = facts_recall(&x->engine->facts, &x->arena, fact->table, key, &value);
+        if (r == 0)
+            r = match_value(&x->arena, VARS_OLD, &fact->value, value, x->bindings);
+        if (r < 0)
+            return r;
+        weaken(x->bindings, before);
+    }
+    return 0;
+}
+
+/* --- asking ------------------------------------------------------------------------------------------ */
+
+/* order @picture to be sent.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
+static int order_ask(struct exchange *x, const struct picture *picture) {
+    x->ask_hop = x->hop + 1;
+    return build_text(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask, &x->n_ask);
+}
+
+/* Return: 0: an ask is ordered; 1: there is none left; -ENOMEM */
+static int next_ask(struct exchange *x) {
+    for (; x->i < x->rule->ask.n; x->i++) {
+        int r = order_ask(x, &x->rule->ask.picture[x->i]);
+
+        if (r <= 0)
+            return r;
+    }
+    return 1;
+}
+
+static int answer_ask(struct exchange *x, const struct message *reply) {
+    const struct picture *picture = &x->rule->ask.picture[x->i++];
+    const struct pattern *p = reply ? picture->reply[reply->kind == FRAME_RETURN ? REPLY_RETURN : REPLY_ERROR] : NULL;
+    int r;
+
+    if (!p)
+        return 0; /* what it would have bound stays unbound */
+    r = match_value(&x->arena, server_side(x), p, reply->root, x->bindings);
+    return r < 0 ? r : 0;
+}
+
+/* --- writing ----------------------------------------------------------------------------------------- */
+
+static int own_event(struct exchange *x, const char *text, size_t n, const char **ret, size_t *ret_n) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    const struct json *stamp = json_member(x->message.root, "timestamp");
+    int64_t us = x->engine->wall_us;
+
+    buffer_append_string(&b, "{\"timestamp\": ");
+    if (stamp && !x->from_client)
+        buffer_append(&b, stamp->text, stamp->n_text);
+    else
+        buffer_printf(&b, "{\"seconds\": %lld, \"microseconds\": %lld}", (long long)(us / 1000000), (long long)(us % 1000000));
+    buffer_append_string(&b, ", ");
+    buffer_append(&b, text + 1, n - 1);
+    if (buffer_status(&b) < 0)
+        return -ENOMEM;
+    *ret = arena_copy(&x->arena, b.data, b.n);
+    *ret_n = b.n;
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int order_own(struct exchange *x, const struct applied *a, const struct picture *picture, enum engine_own_kind kind) {
+    bool is_event = kind != ENGINE_OWN_COMMAND;
+    enum vars_side other = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    struct engine_own *own;
+    const char *text;
+    size_t n;
+    int r;
+
+    r = build_text(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings, &text, &n);
+    if (r > 0)
+        return 0; /* a variable is not bound: skipped */
+    if (r == 0 && is_event)
+        r = own_event(x, text, n, &text, &n);
+    if (r < 0)
+        return r;
+    own = arena_alloc(&x->arena, sizeof(*own));
+    if (!own)
+        return -ENOMEM;
+    *own = (struct engine_own){.kind = kind, .text = text, .n_text = n, .rule = a->rule};
+    own->hop = is_event ? a->hop - 1 : a->hop + 1; /* past the end: it only has to be sent */
+    *x->own_last = own;
+    x->own_last = &own->next;
+    return 0;
+}
+
+static int order_list(struct exchange *x, const struct applied *a, const struct picture_list *list, enum engine_own_kind kind) {
+    for (size_t i = 0; i < list->n; i++) {
+        int r = order_own(x, a, &list->picture[i], kind);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int reply_order_own(struct exchange *x, const struct applied *a) {
+    int r;
+
+    r = order_list(x, a, &a->rule->emit_before, ENGINE_OWN_EVENT_BEFORE);
+    if (r == 0)
+        r = order_list(x, a, &a->rule->emit, ENGINE_OWN_EVENT);
+    return r < 0 ? r : order_list(x, a, &a->rule->then, ENGINE_OWN_COMMAND);
+}
+
+void reply_fail(struct exchange *x, const struct rule *rule, const char *why) {
+    x->failed_rule = rule;
+    x->failed_why = why;
+}
+
+/* the rule is through with: the message goes on to the next hop, out of reach when there is none */
+static void next_hop(struct exchange *x) {
+    x->stage = ENGINE_FIND;
+    x->rule = NULL;
+    if (x->from_client)
+        x->hop++;
+    else
+        x->hop = x->hop > 0 ? x->hop - 1 : SIZE_MAX;
+}
+
+static struct applied *new_applied(struct exchange *x) {
+    struct applied *a = arena_alloc(&x->arena, sizeof(*a));
+    const struct picture_list *client = &x->rule->side[x->client_side], *server = &x->rule->side[server_side(x)];
+
+    if (!a)
+        return NULL;
+    a->next = x->applied;
+    a->rule = x->rule;
+    a->hop = x->hop;
+    a->client_side = x->client_side;
+    a->bindings = x->bindings;
+    a->client = client->n > 0 ? &client->picture[0] : NULL;
+    a->server = server->n > 0 ? &server->picture[0] : NULL;
+    x->applied = a;
+    return a;
+}
+
+/* the message as the other side's picture shows it.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
+static int rewrite(struct exchange *x, const struct picture *write) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    enum vars_side side = x->from_client ? server_side(x) : x->client_side;
+    struct message m;
+    int r;
+
+    r = build_value(&x->arena, side, &write->message, &x->read->message, x->message.root, x->bindings, &text);
+    if (r)
+        return r;
+    r = message_read(&x->arena, text.data, text.n, &m);
+    if (r)
+        return error_fold(r);
+    if (!json_equal(m.root, x->message.root))
+        x->is_changed = true;
+    x->message = m;
+    return note_name(x);
+}
+
+/* an event or greeting, or a command with one picture on the server's side.  Return: 1, -ENOMEM */
+static int write_message(struct exchange *x, const struct picture_list *to) {
+    struct applied *a;
+    int r;
+
+    r = rewrite(x, &to->picture[0]);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        reply_fail(x, x->rule, "a variable has no value");
+        next_hop(x);
+        return 1;
+    }
+    a = new_applied(x);
+    if (!a)
+        return -ENOMEM;
+    r = reply_remember(x, x->rule, x->bindings);
+    if (r == 0 && !x->from_client)
+        r = reply_order_own(x, a);
+    if (r < 0)
+        return r;
+    next_hop(x);
+    return 1;
+}
+
+/* the other side has nothing like it */
+static int write_nothing(struct exchange *x, enum engine_outcome *ret) {
+    struct applied *a = new_applied(x);
+    int r;
+
+    if (!a)
+        return -ENOMEM;
+    r = reply_remember(x, x->rule, x->bindings);
+    if (r < 0)
+        return r;
+    *ret = x->from_client ? ENGINE_ANSWER : ENGINE_DROP;
+    return x->from_client ? reply_local(x, a) : reply_order_own(x, a);
+}
+
+/* Return: 0: *ret is the order; 1: go on; -ENOMEM */
+static int write_out(struct exchange *x, enum engine_outcome *ret) {
+    const struct picture_list *to = &x->rule->side[x->from_client ? server_side(x) : x->client_side];
+
+    if (to->is_null)
+        return write_nothing(x, ret);
+    if (x->from_client && to->is_list) {
+        if (!new_applied(x))
+            return -ENOMEM;
+        x->stage = ENGINE_STEPPING;
+        x->i = 0;
+        x->step = NULL;
+        return 1;
+    }
+    return write_message(x, to);
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------- */
+
+/* Return: 0: *ret is the order; -ENOMEM */
+static int next_step(struct exchange *x, enum engine_outcome *ret) {
+    const struct picture_list *steps = &x->rule->side[server_side(x)];
+    int r;
+
+    for (; x->i < steps->n; x->i++) {
+        r = order_ask(x, &steps->picture[x->i]);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            continue; /* its variables are not bound: skipped */
+        x->step = &steps->picture[x->i];
+        *ret = ENGINE_ASK;
+        return 0;
+    }
+    *ret = ENGINE_ANSWER;
+    r = reply_remember(x, x->rule, x->bindings);
+    if (r < 0)
+        return r;
+    x->applied->server = x->step;
+    return x->reply.root && x->step ? reply_back(x, x->hop) : reply_local(x, x->applied);
+}
+
+static int answer_step(struct exchange *x, const struct message *reply) {
+    const struct pattern *p;
+    int r;
+
+    if (!reply) {
+        reply_fail(x, x->rule, "the server did not answer in time");
+        x->i = SIZE_MAX;
+        x->applied->server = x->step;
+        return reply_timeout(x);
+    }
+    x->reply = *reply;
+    if (reply->kind == FRAME_ERROR) {
+        x->i = SIZE_MAX;
+        return 0;
+    }
+    p = x->step->reply[REPLY_RETURN];
+    r = p ? match_value(&x->arena, server_side(x), p, reply->root, x->bindings) : 0;
+    x->i++;
+    return r < 0 ? r : 0;
+}
+
+/* --- the walk --------------------------------------------------------------------------------------------- */
+
+static bool is_past_end(const struct exchange *x) {
+    return x->hop >= program_n_files(x->engine->program);
+}
+
+/* an event on its way may be what a command waits for; those patterns are in the dialect of their hop */
+static int look_for_waits(struct exchange *x) {
+    list_for_each(i, &x->engine->waits) {
+        struct exchange *waiting = list_entry(i, struct exchange, in_waits);
+        int r;
+
+        r = reply_look_for_until(waiting, x);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Return: 0: *ret is the order; 1: go on; -ENOMEM */
+static int find(struct exchange *x, enum engine_outcome *ret) {
+    int r;
+
+    if (is_past_end(x)) {
+        *ret = x->is_hidden ? ENGINE_DROP : ENGINE_PASS;
+        return 0;
+    }
+    if (x->message.kind == FRAME_EVENT) {
+        r = look_for_waits(x);
+        if (r < 0)
+            return r;
+    }
+    r = find_rule(x);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        next_hop(x);
+        return 1;
+    }
+    x->stage = ENGINE_ASKING;
+    x->i = 0;
+    r = recall(x);
+    return r < 0 ? r : 1;
+}
+
+static int step_on(struct exchange *x, enum engine_outcome *ret) {
+    int r;
+
+    switch (x->stage) {
+    case ENGINE_FIND:
+        return find(x, ret);
+    case ENGINE_ASKING:
+        r = next_ask(x);
+        *ret = ENGINE_ASK;
+        if (r == 1)
+            x->stage = ENGINE_CONFORMING;
+        return r;
+    case ENGINE_CONFORMING:
+        x->stage = ENGINE_WRITING;
+        return 1;
+    case ENGINE_WRITING:
+        return write_out(x, ret);
+    case ENGINE_STEPPING:
+        return next_step(x, ret);
+    default:
+        return -ENOTRECOVERABLE;
+    }
+}
+
+int engine_run(struct exchange *x, enum engine_outcome *ret_outcome) {
+    int r;
+
+    do
+        r = step_on(x, ret_outcome);
+    while (r == 1);
+    return r;
+}
+
+int engine_answer(struct exchange *x, const char *text, size_t n) {
+    struct message m, *reply = NULL;
+    int r;
+
+    if (text) {
+        r = message_read(&x->arena, text, n, &m);
+        if (r < 0)
+            return r;
+        reply = r == 0 ? &m : NULL;
+    }
+    switch (x->stage) {
+    case ENGINE_ASKING:
+        return answer_ask(x, reply);
+    case ENGINE_STEPPING:
+        return answer_step(x, reply);
+    default:
+        return -ENOTRECOVERABLE;
+    }
+}
+
+bool engine_is_holding(const struct exchange *x, uint32_t *ret_timeout_ms) {
+    bool is_holding = false;
+
+    *ret_timeout_ms = 0;
+    for (const struct applied *a = x->applied; a; a = a->next)
+        if (a->rule->until.n > 0 && !a->is_until_met) {
+            uint32_t ms = a->rule->timeout_ms ? a->rule->timeout_ms : ENGINE_UNTIL_TIMEOUT_MS;
+
+            is_holding = true;
+            *ret_timeout_ms = ms > *ret_timeout_ms ? ms : *ret_timeout_ms;
+        }
+    return is_holding;
+}
+
+const char *const *engine_after_reply(const struct exchange *x, uint32_t *ret_timeout_ms) {
+    for (const struct applied *a = x->applied; a; a = a->next)
+        if (a->rule->after_reply) {
+            *ret_timeout_ms = a->rule->timeout_ms ? a->rule->timeout_ms : ENGINE_UNTIL_TIMEOUT_MS;
+            return (const char *const *)a->rule->after_reply;
+        }
+    return NULL;
+}

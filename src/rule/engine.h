@@ -1,0 +1,144 @@
+#pragma once
+
+/*
+ * Engine: one message's way through the chain of rule files.  Message in,
+ * orders out: it sends nothing, waits for nothing and knows no session.
+ *
+ * A hop is a place in the chain, counted from the client's end; at each hop
+ * the first rule that matches, and no other, applies.  A command goes from
+ * hop 0 up and its reply back through the rules the command went through;
+ * an event comes from the last hop down.  What a rule at hop H asks the
+ * server goes from hop H + 1 up, and an event that it makes goes from hop
+ * H - 1 down: each file knows one step only.
+ *
+ * A rule that cannot finish leaves the message as it came.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/list.h"
+#include "qmp/message.h"
+#include "rule/bindings.h"
+#include "rule/facts.h"
+#include "rule/program.h"
+#include "rule/selection.h"
+
+/* what the exchanges of one session share */
+struct engine {
+    const struct program *program;
+    struct selection *selection;
+    struct facts facts;
+    struct list waits; /* struct exchange.in_waits: commands with an "until" that was not met yet */
+    int64_t wall_us;   /* now, for the timestamp of an event made here */
+};
+
+enum engine_outcome {
+    ENGINE_PASS,   /* send message.text on */
+    ENGINE_DROP,   /* send nothing */
+    ENGINE_ANSWER, /* a command: reply.text is the reply, without an id; send nothing to the server */
+    ENGINE_ASK,    /* send ask to the server, from ask_hop on, and give its reply to engine_answer() */
+};
+
+/* a message of the shim's own that a rule ordered */
+enum engine_own_kind { ENGINE_OWN_COMMAND, ENGINE_OWN_EVENT_BEFORE, ENGINE_OWN_EVENT };
+
+struct engine_own {
+    struct engine_own *next;
+    enum engine_own_kind kind;
+    const char *text;
+    size_t n_text;
+    size_t hop; /* where it enters the chain; past its end: it only has to be sent */
+    const struct rule *rule;
+};
+
+/* a rule the message went through */
+struct applied {
+    struct applied *next; /* the one before it */
+    const struct rule *rule;
+    size_t hop;
+    enum vars_side client_side;
+    struct bindings *bindings;
+    const struct picture *client, *server; /* NULL: this side has none */
+    bool is_until_met;
+};
+
+enum engine_stage { ENGINE_FIND, ENGINE_ASKING, ENGINE_CONFORMING, ENGINE_WRITING, ENGINE_STEPPING };
+
+struct exchange {
+    struct list in_waits;
+    struct engine *engine;
+    struct arena arena;
+    bool from_client;
+    bool is_changed;  /* message.text is not what came */
+    bool is_hidden;   /* an event that an "until" keeps from the client */
+    struct message message, reply;
+    bool is_reply_changed;
+    size_t first_hop, hop;
+    struct applied *applied; /* the latest first */
+    const char *names[8];    /* of a command, on its way: for rules on replies to commands */
+    size_t n_names;
+
+    /* the rule at hop that is being applied */
+    enum engine_stage stage;
+    const struct rule *rule;
+    enum vars_side client_side;
+    const struct picture *read;
+    struct bindings *bindings;
+    size_t i; /* of its asks or steps */
+    const struct picture *step; /* the last one that was sent */
+
+    const char *ask;
+    size_t n_ask, ask_hop;
+
+    struct engine_own *own, **own_last;
+    const struct rule *failed_rule; /* the last rule that could not finish, until the caller has taken note */
+    const char *failed_why;
+};
+
+void engine_init(struct engine *e, const struct program *program, size_t max_facts);
+void engine_deinit(struct engine *e);
+
+enum {
+    _ENGINE_E_SUCCESS,
+    ENGINE_E_INVALID, /* no QMP message: the peer's to judge */
+};
+
+/*
+ * exchange_new() - a message enters the chain
+ * @from_client: a command; otherwise an event, a greeting or a reply to an untracked command
+ * @hop:         where it enters; at the client's end 0, at the server's program_n_files() - 1;
+ *               past either end: no rule sees it
+ *
+ * Return: 0, -ENOMEM, ENGINE_E_INVALID.
+ */
+int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n, struct exchange **ret_exchange);
+struct exchange *exchange_free(struct exchange *x);
+
+/* go on until an order is due.  Return: 0 or -ENOMEM */
+int engine_run(struct exchange *x, enum engine_outcome *ret_outcome);
+
+/*
+ * engine_answer() - the reply to what ENGINE_ASK ordered; then engine_run() goes on
+ * @text: NULL: there was none in time
+ */
+int engine_answer(struct exchange *x, const char *text, size_t n);
+
+/*
+ * engine_reply() - the server's reply to a command that passed goes back
+ * Its text is then in reply.text.  Return: 0, -ENOMEM, ENGINE_E_INVALID.
+ */
+int engine_reply(struct exchange *x, const char *text, size_t n);
+
+/* must the reply to this command be seen? */
+bool engine_wants_reply(const struct exchange *x);
+
+/* is the reply to be held for an event that has not come yet?  @ret_timeout_ms: for how long */
+bool engine_is_holding(const struct exchange *x, uint32_t *ret_timeout_ms);
+
+/* is the command, under any of its names, one of @names (NULL-terminated)? */
+bool engine_is_named(const struct exchange *x, const char *const *names);
+
+/* the commands after whose replies this event is to come; NULL: at once */
+const char *const *engine_after_reply(const struct exchange *x, uint32_t *ret_timeout_ms);

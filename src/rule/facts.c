@@ -1,0 +1,171 @@
+#include "rule/facts.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "json/reader.h"
+#include "json/writer.h"
+
+struct fact {
+    struct list in_facts;
+    char *table, *key, *value; /* JSON texts but for the table */
+};
+
+static void *fact_free(struct fact *fact) {
+    if (!fact)
+        return NULL;
+    list_remove(&fact->in_facts);
+    free(fact->table);
+    free(fact->key);
+    free(fact->value);
+    free(fact);
+    return NULL;
+}
+
+void facts_init(struct facts *f, size_t max) {
+    list_init(&f->all);
+    f->n = 0;
+    f->max = max;
+}
+
+void facts_deinit(struct facts *f) {
+    list_for_each_safe(i, &f->all)
+        fact_free(list_entry(i, struct fact, in_facts));
+    f->n = 0;
+}
+
+/* keys are compared as strings decoded, so a key is written anew */
+static char *key_text(const struct json *key) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+
+    if (key->type == JSON_STRING)
+        json_write_string(&b, key->string, key->n_string);
+    else
+        json_write(&b, key);
+    return buffer_steal_string(&b);
+}
+
+static struct fact *find(const struct facts *f, const char *table, const char *key) {
+    list_for_each(i, &f->all) {
+        struct fact *fact = list_entry(i, struct fact, in_facts);
+
+        if (strcmp(fact->table, table) == 0 && strcmp(fact->key, key) == 0)
+            return fact;
+    }
+    return NULL;
+}
+
+static void write_member(struct buffer *b, const struct json *m) {
+    buffer_append_string(b, b->n > 1 ? ", " : "");
+    buffer_append(b, m->key_text, m->n_key_text);
+    buffer_append_string(b, ": ");
+    json_write(b, m);
+}
+
+/* @value over what was kept before */
+static char *merged(const struct json *before, const struct json *value) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+
+    buffer_append_string(&b, "{");
+    for (size_t i = 0; before && i < before->n_items; i++)
+        if (!json_member_n(value, before->items[i].key, before->items[i].n_key))
+            write_member(&b, &before->items[i]);
+    for (size_t i = 0; i < value->n_items; i++)
+        write_member(&b, &value->items[i]);
+    buffer_append_string(&b, "}");
+    return buffer_steal_string(&b);
+}
+
+static struct fact *add(struct facts *f, const char *table, char *key) {
+    struct fact *fact = calloc(1, sizeof(*fact));
+
+    if (!fact)
+        return NULL;
+    list_init(&fact->in_facts);
+    fact->table = strdup(table);
+    if (!fact->table)
+        return fact_free(fact);
+    fact->key = key;
+    list_append(&f->all, &fact->in_facts);
+    f->n++;
+    return fact;
+}
+
+int facts_remember(struct facts *f, const char *table, const struct json *key, const struct json *value) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    _cleanup_(freep) char *k = key_text(key);
+    struct json *before = NULL;
+    struct fact *fact;
+    char *text;
+    int r;
+
+    if (!k)
+        return -ENOMEM;
+    fact = find(f, table, k);
+    if (!fact && f->n >= f->max)
+        return FACTS_E_FULL;
+    if (fact) {
+        r = json_read(&arena, fact->value, strlen(fact->value), false, &before, NULL);
+        if (r)
+            return error_fold(r);
+    }
+    text = merged(before, value);
+    if (!text)
+        return -ENOMEM;
+    if (!fact) {
+        fact = add(f, table, k);
+        if (!fact) {
+            free(text);
+            return -ENOMEM;
+        }
+        k = NULL;
+    }
+    free(fact->value);
+    fact->value = text;
+    return 0;
+}
+
+int facts_recall(const struct facts *f, struct arena *arena, const char *table, const struct json *key, const struct json **ret_value) {
+    _cleanup_(freep) char *k = key_text(key);
+    const struct fact *fact;
+    struct json *value;
+    char *text;
+    int r;
+
+    if (!k)
+        return -ENOMEM;
+    fact = find(f, table, k);
+    if (!fact)
+        return FACTS_E_NONE;
+    text = arena_copy(arena, fact->value, strlen(fact->value));
+    if (!text)
+        return -ENOMEM;
+    r = json_read(arena, text, strlen(text), false, &value, NULL);
+    if (r)
+        return error_fold(r);
+    *ret_value = value;
+    return 0;
+}
+
+void facts_forget(struct facts *f, const char *table, const struct json *key) {
+    _cleanup_(freep) char *k = key_text(key);
+    struct fact *fact = k ? find(f, table, k) : NULL;
+
+    if (fact) {
+        fact_free(fact);
+        f->n--;
+    }
+}
+
+int facts_visit(const struct facts *f, facts_visit_fn visit, void *userdata) {
+    list_for_each(i, &f->all) {
+        const struct fact *fact = list_entry(i, struct fact, in_facts);
+        int r = visit(userdata, fact->table, fact->key, fact->value);
+
+        if (r)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,348 @@
+#include "rule/program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rule/load.h"
+
+struct name_entry {
+    uint32_t hash;
+    enum program_role role;
+    const char *name;
+    size_t n_name;
+    struct program_use *use;
+    size_t n_use;
+    bool is_used; /* of this slot of the table */
+};
+
+struct program {
+    unsigned int n_refs;
+    struct arena arena;
+    struct rule_file *files;
+    size_t n_files;
+    const struct rule **rules; /* by struct rule.index */
+    size_t n_rules;
+    struct program_options options;
+    bool has_client_version;
+    struct version client_version;
+    struct name_entry *table; /* a power of two of slots, at most half full */
+    size_t n_slots;
+    size_t n_uses[_PROGRAM_ROLE_N];
+};
+
+/* --- the index of names ------------------------------------------------------------------------ */
+
+static uint32_t hash_name(enum program_role role, const char *name, size_t n) {
+    uint32_t h = 2166136261u ^ (uint32_t)role; /* FNV-1a */
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)name[i]) * 16777619u;
+    return h;
+}
+
+static struct name_entry *find_slot(const struct program *p, enum program_role role, const char *name, size_t n_name) {
+    uint32_t hash = hash_name(role, name, n_name);
+
+    for (size_t i = hash;; i++) {
+        struct name_entry *e = &p->table[i & (p->n_slots - 1)];
+
+        if (!e->is_used)
+            return e;
+        if (e->hash == hash && e->role == role && e->n_name == n_name && memcmp(e->name, name, n_name) == 0)
+            return e;
+    }
+}
+
+static int add_use(struct program *p, enum program_role role, const char *name, size_t n_name, const struct rule *rule, enum vars_side side) {
+    struct name_entry *e = find_slot(p, role, name, n_name);
+
+    if (e->n_use > 0 && e->use[e->n_use - 1].rule == rule && e->use[e->n_use - 1].side == side)
+        return 0;
+    if ((e->n_use & (e->n_use - 1)) == 0) { /* full: 0, 1, 2, 4, … */
+        struct program_use *more = arena_alloc(&p->arena, (e->n_use > 0 ? e->n_use * 2 : 1) * sizeof(*more));
+
+        if (!more)
+            return -ENOMEM;
+        if (e->n_use > 0)
+            memcpy(more, e->use, e->n_use * sizeof(*more));
+        e->use = more;
+    }
+    e->use[e->n_use++] = (struct program_use){rule, side};
+    e->hash = hash_name(role, name, n_name);
+    e->role = role;
+    e->name = name;
+    e->n_name = n_name;
+    e->is_used = true;
+    p->n_uses[role]++;
+    return 0;
+}
+
+static int index_names(struct program *p, enum program_role role, const char *const *names, const struct rule *rule) {
+    int r;
+
+    for (; names && *names; names++) {
+        r = add_use(p, role, *names, strlen(*names), rule, VARS_OLD);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int index_side(struct program *p, const struct rule *rule, enum vars_side side) {
+    static const enum program_role roles[] = {
+        [PICTURE_COMMAND] = PROGRAM_COMMAND,
+        [PICTURE_EVENT] = PROGRAM_EVENT,
+        [PICTURE_ERROR] = PROGRAM_ERROR,
+        [PICTURE_GREETING] = PROGRAM_GREETING,
+    };
+    int r;
+
+    if (rule->kind == PICTURE_ERROR && rule->commands)
+        return side == VARS_OLD ? index_names(p, PROGRAM_REPLY_OF, rule->commands, rule) : 0;
+    for (size_t i = 0; i < rule->side[side].n; i++) {
+        const struct picture *picture = &rule->side[side].picture[i];
+
+        r = add_use(p, roles[rule->kind], picture->name ? picture->name : "", picture->n_name, rule, side);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int index_rule(struct program *p, const struct rule *rule) {
+    int r;
+
+    for (size_t side = 0; side < 2; side++) {
+        r = index_side(p, rule, (enum vars_side)side);
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < rule->until.n; i++) {
+        r = add_use(p, PROGRAM_UNTIL, rule->until.picture[i].name, rule->until.picture[i].n_name, rule, VARS_OLD);
+        if (r < 0)
+            return r;
+    }
+    return index_names(p, PROGRAM_REPLY_OF, rule->after_reply, rule);
+}
+
+static size_t count_names(const struct rule *rule) {
+    size_t n = rule->side[VARS_OLD].n + rule->side[VARS_NEW].n + rule->until.n + 1;
+
+    for (size_t i = 0; rule->commands && rule->commands[i]; i++)
+        n++;
+    for (size_t i = 0; rule->after_reply && rule->after_reply[i]; i++)
+        n++;
+    return n;
+}
+
+static int index_all(struct program *p) {
+    size_t n_names = 0;
+    int r;
+
+    for (size_t i = 0; i < p->n_rules; i++)
+        n_names += count_names(p->rules[i]);
+    for (p->n_slots = 16; p->n_slots < n_names * 2;)
+        p->n_slots *= 2;
+    p->table = calloc(p->n_slots, sizeof(*p->table));
+    if (!p->table)
+        return -ENOMEM;
+    for (size_t i = 0; i < p->n_rules; i++) {
+        r = index_rule(p, p->rules[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+struct program_uses program_find(const struct program *p, enum program_role role, const char *name, size_t n_name) {
+    const struct name_entry *e = find_slot(p, role, name, n_name);
+
+    return (struct program_uses){e->use, e->is_used ? e->n_use : 0};
+}
+
+bool program_has(const struct program *p, enum program_role role) {
+    return p->n_uses[role] > 0;
+}
+
+/* --- loading ------------------------------------------------------------------------------------- */
+
+/* the version that says where in the chain a file stands: its own "old-until", or the last of its rules' */
+static bool file_until(const struct rule_file *file, struct version *ret) {
+    bool has = file->has_old_until;
+
+    *ret = file->old_until;
+    for (size_t i = 0; !file->has_old_until && i < file->n_rules; i++)
+        if (file->rules[i].has_old_until && (!has || version_compare(file->rules[i].old_until, *ret) > 0)) {
+            *ret = file->rules[i].old_until;
+            has = true;
+        }
+    return has;
+}
+
+/* files that name no version stand last, as given */
+static int compare_files(const struct rule_file *a, const struct rule_file *b) {
+    struct version va, vb;
+    bool has_a = file_until(a, &va), has_b = file_until(b, &vb);
+
+    if (has_a != has_b)
+        return has_a ? -1 : 1;
+    return has_a ? version_compare(va, vb) : 0;
+}
+
+/* insertion, because the order given must stay among equals */
+static void sort_files(struct rule_file *files, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        struct rule_file file = files[i];
+        size_t k = i;
+
+        for (; k > 0 && compare_files(&files[k - 1], &file) > 0; k--)
+            files[k] = files[k - 1];
+        files[k] = file;
+    }
+}
+
+static int load_source(struct program *p, const struct program_source *source, struct diag_set *diags, bool *ret_invalid) {
+    struct diag_source *ds = arena_alloc(&p->arena, sizeof(*ds));
+    int r;
+
+    if (!ds)
+        return -ENOMEM;
+    ds->path = arena_copy(&p->arena, source->path, strlen(source->path));
+    ds->text = arena_copy(&p->arena, source->text, source->n_text);
+    ds->n_text = source->n_text;
+    if (!ds->path || !ds->text)
+        return -ENOMEM;
+    r = load_file(&p->arena, ds, &p->files[p->n_files++], diags);
+    *ret_invalid = *ret_invalid || r > 0;
+    return r < 0 ? r : 0;
+}
+
+/* what a file says of versions holds for those of its rules that say nothing */
+static void inherit_versions(const struct rule_file *file, struct rule *rule) {
+    if (!rule->has_new_since && file->has_new_since) {
+        rule->has_new_since = true;
+        rule->new_since = file->new_since;
+    }
+    if (!rule->has_old_until && file->has_old_until) {
+        rule->has_old_until = true;
+        rule->old_until = file->old_until;
+    }
+}
+
+static int number_rules(struct program *p) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_files; i++)
+        n += p->files[i].n_rules;
+    p->rules = arena_alloc(&p->arena, (n + 1) * sizeof(*p->rules));
+    if (!p->rules)
+        return -ENOMEM;
+    for (size_t i = 0; i < p->n_files; i++)
+        for (size_t k = 0; k < p->files[i].n_rules; k++) {
+            struct rule *rule = &p->files[i].rules[k];
+
+            rule->file = &p->files[i];
+            rule->index = p->n_rules;
+            inherit_versions(&p->files[i], rule);
+            p->rules[p->n_rules++] = rule;
+        }
+    return 0;
+}
+
+static int take_options(struct program *p, const struct program_options *options) {
+    const char *version = options->client_version;
+
+    p->options = *options;
+    p->options.client_version = NULL;
+    if (!version)
+        return 0;
+    if (version_read(version, strlen(version), &p->client_version))
+        return PROGRAM_E_VERSION;
+    p->has_client_version = true;
+    p->options.client_version = arena_copy(&p->arena, version, strlen(version));
+    return p->options.client_version ? 0 : -ENOMEM;
+}
+
+static int load_all(struct program *p, const struct program_source *sources, size_t n, struct diag_set *diags) {
+    bool is_invalid = false;
+    int r;
+
+    p->files = arena_alloc(&p->arena, (n + 1) * sizeof(*p->files));
+    if (!p->files)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        r = load_source(p, &sources[i], diags, &is_invalid);
+        if (r < 0)
+            return r;
+    }
+    if (is_invalid)
+        return PROGRAM_E_INVALID;
+    sort_files(p->files, p->n_files);
+    r = number_rules(p);
+    return r < 0 ? r : index_all(p);
+}
+
+int program_load(const struct program_source *sources, size_t n_sources, const struct program_options *options, struct program **ret_program,
+                 struct diag_set *diags) {
+    struct program *p = calloc(1, sizeof(*p));
+    int r;
+
+    if (!p)
+        return -ENOMEM;
+    p->n_refs = 1;
+    r = take_options(p, options);
+    if (r == 0)
+        r = load_all(p, sources, n_sources, diags);
+    if (r) {
+        arena_join(&diags->arena, &p->arena); /* the findings point into it */
+        program_unref(p);
+        return r;
+    }
+    *ret_program = p;
+    return 0;
+}
+
+struct program *program_ref(struct program *p) {
+    if (p)
+        p->n_refs++;
+    return p;
+}
+
+struct program *program_unref(struct program *p) {
+    if (!p || --p->n_refs > 0)
+        return NULL;
+    free(p->table);
+    arena_deinit(&p->arena);
+    free(p);
+    return NULL;
+}
+
+size_t program_n_rules(const struct program *p) {
+    return p->n_rules;
+}
+
+const struct rule *program_rule(const struct program *p, size_t index) {
+    return p->rules[index];
+}
+
+size_t program_n_files(const struct program *p) {
+    return p->n_files;
+}
+
+const struct rule_file *program_file(const struct program *p, size_t index) {
+    return &p->files[index];
+}
+
+size_t program_file_index(const struct program *p, const struct rule_file *file) {
+    return (size_t)(file - p->files);
+}
+
+const struct program_options *program_options(const struct program *p) {
+    return &p->options;
+}
+
+bool program_client_version(const struct program *p, struct version *ret) {
+    *ret = p->client_version;
+    return p->has_client_version;
+}

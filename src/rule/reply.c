@@ -1,0 +1,288 @@
+#include "rule/reply.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "json/reader.h"
+#include "rule/build.h"
+#include "rule/match.h"
+
+int reply_read_json(struct arena *arena, const char *text, size_t n, const struct json **ret) {
+    struct json *value;
+    int r;
+
+    r = json_read(arena, text, n, false, &value, NULL);
+    if (r)
+        return error_fold(r);
+    *ret = value;
+    return 0;
+}
+
+static int set_reply(struct exchange *x, const char *text, size_t n) {
+    struct message m;
+    int r;
+
+    r = message_read(&x->arena, text, n, &m);
+    if (r)
+        return error_fold(r);
+    x->reply = m;
+    x->is_reply_changed = true;
+    return 0;
+}
+
+static enum reply_kind kind_of(const struct message *reply) {
+    return reply->kind == FRAME_RETURN ? REPLY_RETURN : REPLY_ERROR;
+}
+
+/* --- the pictures of the command's own rule ------------------------------------------------------ */
+
+/* reading a reply that its picture says nothing of: the object stays open where the other side shows one */
+static const struct pattern nothing = {.kind = PATTERN_OBJECT};
+static const struct pattern_member open_return = {.key = "return", .n_key = 6, .pattern = {.kind = PATTERN_OBJECT}};
+static const struct pattern open_root = {
+    .kind = PATTERN_OBJECT,
+    .members = (struct pattern_member *)&open_return, /* read only */
+    .n_members = 1,
+};
+
+static const struct pattern *unmentioned(const struct pattern *write, const struct message *reply) {
+    const struct pattern_member *m = pattern_member(write, "return", 6);
+    const struct json *value = json_member(reply->root, "return");
+
+    return m && m->pattern.kind == PATTERN_OBJECT && value && value->type == JSON_OBJECT ? &open_root : &nothing;
+}
+
+/* a return that becomes an error, or the reverse: each side shows one kind only, and not the same */
+static const struct pattern *crossed(const struct picture *client, enum reply_kind kind) {
+    enum reply_kind other = kind == REPLY_RETURN ? REPLY_ERROR : REPLY_RETURN;
+
+    return !client->reply[kind] ? client->reply[other] : NULL;
+}
+
+static int write_reply(struct exchange *x, const struct applied *a, const struct rule *rule, const struct pattern *write,
+                       const struct pattern *read, const struct bindings *b) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    int r;
+
+    r = build_value(&x->arena, a ? a->client_side : selection_client_side(x->engine->selection, rule), write, read, x->reply.root, b, &text);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        reply_fail(x, rule, "a variable of the reply has no value");
+        return 0;
+    }
+    return set_reply(x, text.data, text.n);
+}
+
+/* Return: 0: it applied; MATCH_E_NO: it says nothing of this reply; -ENOMEM */
+static int apply_pictures(struct exchange *x, struct applied *a) {
+    enum reply_kind kind = kind_of(&x->reply);
+    enum vars_side side = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    const struct pattern *read = a->server ? a->server->reply[kind] : NULL;
+    const struct pattern *write = a->client ? a->client->reply[kind] : NULL;
+    int r;
+
+    if (!read && !write)
+        return MATCH_E_NO;
+    if (read) {
+        r = match_value(&x->arena, side, read, x->reply.root, a->bindings);
+        if (r)
+            return r;
+        if (!write && a->client)
+            write = crossed(a->client, kind);
+    } else if (kind == REPLY_ERROR && a->server && !a->server->reply[kind] && a->server->reply[REPLY_RETURN] && !write) {
+        return MATCH_E_NO;
+    }
+    if (!write)
+        return 0;
+    return write_reply(x, a, a->rule, write, read ? read : unmentioned(write, &x->reply), a->bindings);
+}
+
+/* --- rules for errors ------------------------------------------------------------------------------ */
+
+static int try_error_rule(struct exchange *x, const struct program_use *use) {
+    const struct selection *s = x->engine->selection;
+    const struct rule *rule = use->rule;
+    enum vars_side client = selection_client_side(s, rule), server = client == VARS_OLD ? VARS_NEW : VARS_OLD;
+    const struct picture_list *read = &rule->side[server], *write = &rule->side[client];
+    struct bindings *b;
+    int r;
+
+    if (read->n == 0 || write->n == 0 || (rule->commands && !engine_is_named(x, (const char *const *)rule->commands)))
+        return MATCH_E_NO;
+    b = bindings_new(&x->arena, &rule->vars, NULL);
+    if (!b)
+        return -ENOMEM;
+    r = match_value(&x->arena, server, &read->picture[0].message, x->reply.root, b);
+    if (r)
+        return r;
+    return write_reply(x, NULL, rule, &write->picture[0].message, &read->picture[0].message, b);
+}
+
+/* the rules of @file for errors, in their order: those for any command and those for this one */
+static int apply_error_rules(struct exchange *x, const struct rule_file *file) {
+    const struct selection *s = x->engine->selection;
+
+    for (size_t i = 0; i < file->n_rules; i++) {
+        struct program_use use = {&file->rules[i], VARS_OLD};
+        int r;
+
+        if (use.rule->kind != PICTURE_ERROR || !selection_is_working(s, use.rule))
+            continue;
+        r = try_error_rule(x, &use);
+        if (r <= 0)
+            return r;
+    }
+    return 0;
+}
+
+/* --- the way back ------------------------------------------------------------------------------------ */
+
+static struct applied *applied_at(const struct exchange *x, size_t hop) {
+    struct applied *a = x->applied;
+
+    while (a && a->hop != hop)
+        a = a->next;
+    return a;
+}
+
+static int back_one(struct exchange *x, size_t hop) {
+    struct applied *a = applied_at(x, hop);
+    bool is_success = x->reply.kind == FRAME_RETURN;
+    int r = MATCH_E_NO;
+
+    if (a)
+        r = apply_pictures(x, a);
+    if (r > 0)
+        r = x->reply.kind == FRAME_ERROR ? apply_error_rules(x, reply_file_at(x->engine, hop)) : 0;
+    if (r < 0 || !a || !is_success)
+        return r;
+    r = reply_remember(x, a->rule, a->bindings);
+    return r < 0 ? r : reply_order_own(x, a);
+}
+
+int reply_back(struct exchange *x, size_t hop) {
+    size_t n = program_n_files(x->engine->program);
+
+    for (size_t h = hop < n ? hop + 1 : n; h > x->first_hop; h--) {
+        int r = back_one(x, h - 1);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int engine_reply(struct exchange *x, const char *text, size_t n) {
+    int r;
+
+    r = message_read(&x->arena, text, n, &x->reply);
+    if (r)
+        return r < 0 ? r : ENGINE_E_INVALID;
+    if (x->reply.kind != FRAME_RETURN && x->reply.kind != FRAME_ERROR)
+        return ENGINE_E_INVALID;
+    x->is_reply_changed = false;
+    return reply_back(x, SIZE_MAX);
+}
+
+/* --- replies of the shim's own -------------------------------------------------------------------------- */
+
+int reply_local(struct exchange *x, const struct applied *a) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    const struct pattern *write = NULL;
+    int r;
+
+    if (a->client)
+        write = a->client->reply[REPLY_RETURN] ? a->client->reply[REPLY_RETURN] : a->client->reply[REPLY_ERROR];
+    if (write) {
+        r = build_value(&x->arena, a->client_side, write, NULL, NULL, a->bindings, &text);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            reply_fail(x, a->rule, "a variable of the reply has no value");
+    }
+    if (!write || r > 0) {
+        buffer_clear(&text);
+        buffer_append_string(&text, "{\"return\": {}}");
+    }
+    r = buffer_status(&text);
+    if (r == 0)
+        r = set_reply(x, text.data, text.n);
+    if (r == 0 && x->reply.kind == FRAME_RETURN)
+        r = reply_order_own(x, a);
+    return r < 0 || a->hop == 0 ? r : reply_back(x, a->hop - 1);
+}
+
+int reply_timeout(struct exchange *x) {
+    static const char text[] = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: the server did not answer in time\"}}";
+
+    return set_reply(x, text, sizeof(text) - 1);
+}
+
+/* --- what is wanted, what is awaited ------------------------------------------------------------------------ */
+
+static bool picture_has_reply(const struct picture *p) {
+    return p && (p->reply[REPLY_RETURN] || p->reply[REPLY_ERROR]);
+}
+
+static bool is_reply_of_used(const struct exchange *x) {
+    for (size_t i = 0; i < x->n_names; i++) {
+        struct program_uses uses = program_find(x->engine->program, PROGRAM_REPLY_OF, x->names[i], strlen(x->names[i]));
+
+        for (size_t k = 0; k < uses.n; k++)
+            if (selection_is_working(x->engine->selection, uses.use[k].rule))
+                return true;
+    }
+    return false;
+}
+
+bool engine_wants_reply(const struct exchange *x) {
+    for (const struct applied *a = x->applied; a; a = a->next) {
+        const struct rule *rule = a->rule;
+
+        if (picture_has_reply(a->client) || picture_has_reply(a->server) || rule->until.n || rule->then.n || rule->emit.n || rule->emit_before.n ||
+            rule->remember.n || rule->forget.n)
+            return true;
+    }
+    return is_reply_of_used(x);
+}
+
+static bool is_named(const struct picture *picture, const struct message *m) {
+    return picture->n_name == m->n_name && memcmp(picture->name, m->name, m->n_name) == 0;
+}
+
+static int match_until(struct exchange *waiting, struct applied *a, struct exchange *event) {
+    enum vars_side side = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    struct message m;
+    int r;
+
+    for (size_t i = 0; i < a->rule->until.n; i++) {
+        if (!is_named(&a->rule->until.picture[i], &event->message))
+            continue;
+        /* what it binds outlives the event */
+        r = message_read(&waiting->arena, event->message.text, event->message.n_text, &m);
+        if (r)
+            return error_fold(r);
+        r = match_value(&waiting->arena, side, &a->rule->until.picture[i].message, m.root, a->bindings);
+        if (r < 0)
+            return r;
+        if (r == 0) {
+            a->is_until_met = true;
+            event->is_hidden = event->is_hidden || a->rule->hide;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+int reply_look_for_until(struct exchange *waiting, struct exchange *event) {
+    for (struct applied *a = waiting->applied; a; a = a->next)
+        if (a->hop == event->hop && a->rule->until.n > 0 && !a->is_until_met) {
+            int r = match_until(waiting, a, event);
+
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}

@@ -1,0 +1,189 @@
+#include "rule/selection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct choice {
+    struct selection *selection;
+    const struct version *server;
+    const struct selection_commands *commands;
+};
+
+static void rest(struct choice *c, const struct rule *rule, enum selection_reason reason) {
+    c->selection->state[rule->index] = SELECTION_RESTS;
+    c->selection->reason[rule->index] = (unsigned char)reason;
+}
+
+static void work(struct choice *c, const struct rule *rule, enum selection_state state) {
+    if (rule->for_client == (state == SELECTION_OLD_CLIENT ? RULE_FOR_NEW_CLIENT : RULE_FOR_OLD_CLIENT)) {
+        rest(c, rule, SELECTION_FOR);
+        return;
+    }
+    c->selection->state[rule->index] = (unsigned char)state;
+    c->selection->reason[rule->index] = SELECTION_WORKS;
+}
+
+/* --- by version --------------------------------------------------------------------------------- */
+
+static bool server_has_new(const struct choice *c, const struct rule *rule) {
+    return !c->server || !rule->has_new_since || version_compare(*c->server, rule->new_since) >= 0;
+}
+
+static bool server_has_old(const struct choice *c, const struct rule *rule) {
+    return !c->server || !rule->has_old_until || version_compare(*c->server, rule->old_until) < 0;
+}
+
+/* the operator said which dialect the client speaks; the server must have the other */
+static void choose_by_dialect(struct choice *c, const struct rule *rule, enum dialect client) {
+    if (client == DIALECT_OLD ? !server_has_new(c, rule) : !server_has_old(c, rule))
+        rest(c, rule, SELECTION_SERVER_LACKS);
+    else
+        work(c, rule, client == DIALECT_OLD ? SELECTION_OLD_CLIENT : SELECTION_NEW_CLIENT);
+}
+
+/* can the server's own list of commands tell which side of this rule it is on? */
+static bool probe_tells(const struct rule *rule) {
+    const struct picture_list *old = &rule->side[VARS_OLD], *new = &rule->side[VARS_NEW];
+
+    if (rule->kind != PICTURE_COMMAND)
+        return false;
+    for (size_t i = 0; i < old->n; i++)
+        for (size_t k = 0; k < new->n; k++)
+            if (old->picture[i].n_name == new->picture[k].n_name &&
+                memcmp(old->picture[i].name, new->picture[k].name, old->picture[i].n_name) == 0)
+                return false;
+    return true;
+}
+
+static void choose_by_version(struct choice *c, const struct rule *rule, struct version client) {
+    bool is_told = c->commands && probe_tells(rule);
+    bool old_is_lost = is_told || (rule->has_old_until && c->server && version_compare(*c->server, rule->old_until) >= 0);
+    bool new_is_missing = is_told || (rule->has_new_since && c->server && version_compare(*c->server, rule->new_since) < 0);
+    bool may_use_old = !rule->has_old_until || version_compare(client, rule->old_until) < 0;
+    bool may_use_new = !rule->has_new_since || version_compare(client, rule->new_since) >= 0;
+
+    if (c->selection->is_ascending && may_use_old && old_is_lost)
+        work(c, rule, SELECTION_OLD_CLIENT);
+    else if (!c->selection->is_ascending && may_use_new && new_is_missing)
+        work(c, rule, SELECTION_NEW_CLIENT);
+    else
+        rest(c, rule, SELECTION_BOTH_KNOW);
+}
+
+/* --- by the server's own word -------------------------------------------------------------------- */
+
+static bool server_has(const struct choice *c, const struct picture *picture) {
+    const struct json *list = c->commands->list;
+
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct json *name = json_member(&list->items[i], "name");
+
+        if (name && name->type == JSON_STRING && name->n_string == picture->n_name &&
+            memcmp(name->string, picture->name, picture->n_name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* does another rule that works turn this command into one the server has? */
+static bool is_bridged(const struct choice *c, const struct rule *by, const struct picture *picture) {
+    struct program_uses uses = program_find(c->selection->program, PROGRAM_COMMAND, picture->name, picture->n_name);
+
+    for (size_t i = 0; i < uses.n; i++)
+        if (uses.use[i].rule != by && uses.use[i].rule->file != by->file &&
+            selection_is_client_side(c->selection, uses.use[i].rule, uses.use[i].side))
+            return true;
+    return false;
+}
+
+static void probe(struct choice *c, const struct rule *rule) {
+    enum vars_side client = selection_client_side(c->selection, rule);
+    const struct picture_list *server_side = &rule->side[client == VARS_OLD ? VARS_NEW : VARS_OLD];
+    const struct picture_list *client_side = &rule->side[client];
+
+    if (probe_tells(rule) && client_side->n > 0 && server_has(c, &client_side->picture[0])) {
+        rest(c, rule, SELECTION_SERVER_HAS);
+        return;
+    }
+    for (size_t i = 0; i < server_side->n; i++)
+        if (!server_has(c, &server_side->picture[i]) && !is_bridged(c, rule, &server_side->picture[i])) {
+            rest(c, rule, SELECTION_COMMAND_LACKED);
+            return;
+        }
+}
+
+/* from the server's end on, because a name may be bridged by the next file */
+static void probe_all(struct choice *c) {
+    const struct program *p = c->selection->program;
+    size_t n = program_n_rules(p);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct rule *rule = program_rule(p, c->selection->is_ascending ? n - 1 - i : i);
+
+        if (rule->kind == PICTURE_COMMAND && selection_is_working(c->selection, rule))
+            probe(c, rule);
+    }
+}
+
+static void choose_all(struct choice *c) {
+    const struct program *p = c->selection->program;
+    enum dialect client = program_options(p)->client;
+    struct version client_version;
+    bool has_version = program_client_version(p, &client_version);
+
+    c->selection->is_ascending = has_version ? !c->server || version_compare(client_version, *c->server) <= 0 : client == DIALECT_OLD;
+    for (size_t i = 0; i < program_n_rules(p); i++) {
+        if (has_version)
+            choose_by_version(c, program_rule(p, i), client_version);
+        else
+            choose_by_dialect(c, program_rule(p, i), client);
+    }
+    if (c->commands)
+        probe_all(c);
+    for (size_t i = 0; i < program_n_rules(p); i++)
+        c->selection->n_working += selection_is_working(c->selection, program_rule(p, i));
+}
+
+int selection_new(const struct program *program, const struct version *server, const struct selection_commands *commands,
+                  struct selection **ret_selection) {
+    size_t n = program_n_rules(program);
+    struct selection *s = calloc(1, sizeof(*s) + 2 * n);
+    struct choice c = {s, server, commands};
+
+    if (!s)
+        return -ENOMEM;
+    s->program = program;
+    s->state = (unsigned char *)(s + 1);
+    s->reason = s->state + n;
+    choose_all(&c);
+    *ret_selection = s;
+    return 0;
+}
+
+struct selection *selection_free(struct selection *s) {
+    free(s);
+    return NULL;
+}
+
+bool selection_wants_probe(const struct program *program) {
+    if (program_options(program)->no_probe)
+        return false;
+    for (size_t i = 0; i < program_n_rules(program); i++)
+        if (program_rule(program, i)->kind == PICTURE_COMMAND)
+            return true;
+    return false;
+}
+
+const char *selection_reason_text(enum selection_reason reason) {
+    static const char *const texts[] = {
+        [SELECTION_WORKS] = "works",
+        [SELECTION_FOR] = "is for the other kind of client",
+        [SELECTION_BOTH_KNOW] = "client and server need no help",
+        [SELECTION_SERVER_LACKS] = "the server has not got the form it writes",
+        [SELECTION_SERVER_HAS] = "the server itself has the client's command",
+        [SELECTION_COMMAND_LACKED] = "the server has not got the command it sends",
+    };
+
+    return texts[reason];
+}
