@@ -137,9 +137,11 @@ static void explain_string(const struct explanation *e, size_t at) {
 }
 
 static void explain_value(const struct explanation *e, size_t at) {
-    char c = at < e->n ? e->text[at] : 0;
+    char c = 0;
     size_t n;
 
+    if (at < e->n)
+        c = e->text[at];
     if (c == '"')
         return explain_string(e, at);
     if (c == '\'')

@@ -262,16 +262,6 @@ static int on_start_array(void *ctx) {
     return reader_open(ctx, JSON_ARRAY);
 }
 
-/* by name, and one name twice by place */
-static int compare_members(const void *a, const void *b) {
-    const struct json *x = *(const struct json *const *)a, *y = *(const struct json *const *)b;
-    int c = memcmp(x->key, y->key, size_min(x->n_key, y->n_key));
-
-    if (c == 0)
-        c = (x->n_key > y->n_key) - (x->n_key < y->n_key);
-    return c ? c : (x > y) - (x < y);
-}
-
 static bool is_same_name(const struct json *a, const struct json *b) {
     return a->n_key == b->n_key && memcmp(a->key, b->key, a->n_key) == 0;
 }
@@ -284,19 +274,37 @@ static const struct json *find_duplicate_of_few(const struct json *members, size
     return NULL;
 }
 
+/* what members are sorted by their names with */
+struct named {
+    const struct json *member;
+};
+
+/* one name twice: by place */
+static int compare_named(const void *a, const void *b) {
+    const struct json *x = ((const struct named *)a)->member;
+    const struct json *y = ((const struct named *)b)->member;
+    int c = memcmp(x->key, y->key, size_min(x->n_key, y->n_key));
+
+    if (c == 0)
+        c = (x->n_key > y->n_key) - (x->n_key < y->n_key);
+    return c ? c : (x > y) - (x < y);
+}
+
 /* sorted, not hashed: no choice of names makes it slow */
 static int find_duplicate_of_many(const struct json *members, size_t n, const struct json **ret) {
-    _cleanup_(freep) const struct json **sorted = reallocarray(NULL, n, sizeof(*sorted));
+    _cleanup_(freep) struct named *sorted = reallocarray(NULL, n, sizeof(*sorted));
+    const struct json *first = NULL;
 
     if (!sorted)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
-        sorted[i] = &members[i];
-    qsort(sorted, n, sizeof(*sorted), compare_members);
-    *ret = NULL;
+        sorted[i].member = &members[i];
+    qsort(sorted, n, sizeof(*sorted), compare_named);
     for (size_t i = 1; i < n; i++)
-        if (is_same_name(sorted[i - 1], sorted[i]) && (!*ret || sorted[i] < *ret))
-            *ret = sorted[i];
+        if (is_same_name(sorted[i - 1].member, sorted[i].member) &&
+            (!first || sorted[i].member < first))
+            first = sorted[i].member;
+    *ret = first;
     return 0;
 }
 
@@ -424,6 +432,7 @@ static char *find_surrogate(char *text, const char *end) {
  * to see blanks (\u0020) instead of high surrogates.
  */
 static int hide_surrogates(const char *text, size_t n, char **ret_hidden) {
+    static const char blank[] = {'0', '0', '2', '0'};
     char *at = find_surrogate((char *)text, text + n); /* only looks */
     char *hidden;
 
@@ -436,7 +445,7 @@ static int hide_surrogates(const char *text, size_t n, char **ret_hidden) {
     memcpy(hidden, text, n);
     at = hidden + (at - text);
     do
-        memcpy(at + 2, "0020", 4);
+        memcpy(at + 2, blank, sizeof(blank));
     while ((at = find_surrogate(at, hidden + n)));
     *ret_hidden = hidden;
     return 0;
