@@ -10,7 +10,7 @@ packages_ci=("${packages_test[@]}" clang-format xz-utils)
 
 # install the Debian packages that are not there; says nothing when none is missing
 install_packages() {
-    local missing=() package try
+    local missing=() package try log
 
     command -v dpkg-query >/dev/null || return 0
     for package in "$@"; do
@@ -24,10 +24,13 @@ install_packages() {
     fi
     echo "Installing Debian packages: ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
     for try in 1 2 3; do
-        if apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null; then
+        if (apt-get update && apt-get install -y --no-install-recommends "${missing[@]}") >"$log" 2>&1 </dev/null; then
+            rm -f "$log"
             return 0
         fi
+        tail -n 20 "$log" >&2
         echo "apt-get failed (attempt $try of 3)" >&2
     done
     return 1
