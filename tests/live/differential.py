@@ -99,8 +99,7 @@ def end(client):
     """What comes after the sentinel, its reply included."""
     n_before = len(client.input)
     client.send(SENTINEL)
-    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel")
-    client.close()
+    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel", seconds=5)
     return normal(client.input[n_before:])
 
 
@@ -149,14 +148,12 @@ class Stage:
                     return
 
     def direct(self, options, writes):
-        client = self.client(self.server(options).paths[0])
-        begin(client, options)
-        send(client, writes)
-        self.settle(client, options)
-        if "early" in options:
+        with self.client(self.server(options).paths[0]) as client:
+            begin(client, options)
+            send(client, writes)
             self.settle(client, options)
-        at_once = normal(client.input)
-        return at_once, end(client)
+            at_once = normal(client.input)
+            return at_once, end(client)
 
     def shim(self, options, rules):
         key = ("pretty" in options, rules)
@@ -166,13 +163,13 @@ class Stage:
         return self.shims[key]
 
     def through(self, options, writes, rules, n_at_once):
-        client = self.client(self.shim(options, rules).path)
-        begin(client, options)
-        send(client, writes)
-        client.read_until(lambda text: len(normal(text)) >= n_at_once,
-                          "what QEMU answers at once (%d bytes)" % n_at_once, seconds=5)
-        at_once = normal(client.input)
-        return at_once, end(client)
+        with self.client(self.shim(options, rules).path) as client:
+            begin(client, options)
+            send(client, writes)
+            client.read_until(lambda text: len(normal(text)) >= n_at_once,
+                              "what QEMU answers at once (%d bytes)" % n_at_once, seconds=5)
+            at_once = normal(client.input)
+            return at_once, end(client)
 
 
 def compare(stage, options, writes):
