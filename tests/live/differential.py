@@ -29,7 +29,7 @@ import sys
 import time
 
 import qmplive
-from qmplive import Place, Tap, check_equal, is_listening, mask_time
+from qmplive import Place, Tap, check_equal, mask_time, rule_file
 
 SENTINEL = b'\xff{"execute":"query-name","id":"sentinel"}'
 SENTINEL_REPLY = re.compile(rb'"id": "sentinel"[^\n]*\}\r\n|"id": "sentinel"(?:[^\n]*\r\n)+?\}\r\n')
@@ -158,7 +158,7 @@ class Stage:
     def shim(self, options, rules):
         key = ("pretty" in options, rules)
         if key not in self.shims:
-            arguments = ["--rules", rules] if rules else ["--no-rules"]
+            arguments = ["--rules", rule_file(rules)] if rules else ["--no-rules"]
             self.shims[key] = self.place.shim(self.server(options).paths[2 if rules else 1], *arguments)
         return self.shims[key]
 

@@ -16,9 +16,8 @@ import socket
 import struct
 import sys
 
-from qmplive import LIBC, MAX_FDS, Place, Server, Tap, check_equal, is_same_file, until
+from qmplive import LIBC, MAX_FDS, ME, Place, Server, Tap, check_equal, is_same_file, until
 
-ME = os.getpid()
 TUNSETIFF, IFF_TAP_NO_PI = 0x400454ca, 0x1002
 COMMAND = b'{"execute":"getfd","arguments":{"fdname":"x"}}\r\n'
 PLAIN = b'{"execute":"query-name"}\r\n'

@@ -12,7 +12,7 @@ import socket
 import stat
 import sys
 
-from qmplive import Closed, Deadline, Place, Server, Tap, check_equal, is_listening, until
+from qmplive import Closed, Deadline, Place, Server, Tap, check_equal, is_listening, rule_file, until
 
 COMMAND = b'{"execute":"query-name","id":1}\r\n'
 REPLY = b'{"return": {}, "id": 1}\r\n'
@@ -23,6 +23,7 @@ STALL_MAX = 8 * MB       # what may lie in the shim and the sockets' own buffers
 RSS_MAX_KB = 24 << 10
 SANITIZED_RSS_MAX_KB = 160 << 10
 RULES = "image-streaming-2011"
+WAYS = {"no rules": lambda: ["--no-rules"], "rules": lambda: ["--rules", rule_file(RULES)]}
 
 tap = Tap()
 
@@ -351,7 +352,7 @@ def check_memory(shim):
 
 
 def flood(place, from_server, arguments):
-    relay = Relay(place, *arguments)
+    relay = Relay(place, *arguments())
     client, server = relay.connect()
     sender, reader = (server, client) if from_server else (client, server)
     message = EVENT if from_server else COMMAND * 20
@@ -362,8 +363,7 @@ def flood(place, from_server, arguments):
     check_memory(relay.shim)
 
 
-for rules in (["--no-rules"], ["--rules", RULES]):
-    said = "no rules" if rules[0] == "--no-rules" else "rules"
+for said, rules in WAYS.items():
     test("slow client, %s: a server that sends 200 MB of events must wait, memory stays bounded, all arrives" % said)(
         lambda place, rules=rules: flood(place, True, rules))
     test("slow server, %s: a client that sends 25 MB of commands must wait, memory stays bounded, all arrives" % said)(
@@ -371,7 +371,7 @@ for rules in (["--no-rules"], ["--rules", RULES]):
 
 
 def large(place, from_server, n_bytes, arguments):
-    relay = Relay(place, *arguments)
+    relay = Relay(place, *arguments())
     client, server = relay.connect()
     sender, reader = (server, client) if from_server else (client, server)
     head = b'{"return": {"text": "' if from_server else b'{"execute":"query-name","id":"'
@@ -395,8 +395,7 @@ class TailOf:
         self.socket = peer.socket
 
 
-for rules in (["--no-rules"], ["--rules", RULES]):
-    said = "no rules" if rules[0] == "--no-rules" else "rules"
+for said, rules in WAYS.items():
     test("a reply of 64 MiB, %s: it streams through in bounded memory" % said)(
         lambda place, rules=rules: large(place, True, 64 * MB, rules))
     test("a command of 64 MiB, %s: it streams through in bounded memory" % said)(

@@ -32,6 +32,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEADLINE_S = 20.0  # for one wait; only a broken program ever takes that long
 MAX_FDS = 253      # SCM_MAX_FD of the kernel
+ME = os.getpid()
 
 SIOCOUTQ = 0x5411
 SYS_KCMP, KCMP_FILE = 312, 0
