@@ -73,7 +73,7 @@ async def qemu_qmp_errors(qmp, client):
     try:
         await client.execute("no-such-command")
     except qmp.ExecuteError as error:
-        check_equal(error.error.class_, "CommandNotFound")
+        check_equal(error.error_class, "CommandNotFound")
     else:
         raise AssertionError("no-such-command went well")
 
