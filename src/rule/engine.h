@@ -29,6 +29,8 @@
 struct engine {
     const struct program *program;
     struct selection *selection;
+    bool has_server;
+    struct version server; /* its version, from the greeting */
     struct facts facts;
     struct list waits; /* struct exchange.in_waits: commands with an "until" that was not met yet */
     int64_t wall_us;   /* now, for the timestamp of an event made here */

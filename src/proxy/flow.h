@@ -1,0 +1,144 @@
+#pragma once
+
+/*
+ * The inside of a session: what session.c, task.c and queue.c share, and
+ * nobody else.
+ *
+ *   session.c  input of both sides to whole pieces, and what becomes of each
+ *   task.c     a message under way through the engine: asks, replies, deadlines
+ *   queue.c    what goes to the client, in order, some of it waiting
+ */
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "proxy/rides.h"
+#include "proxy/session.h"
+#include "qmp/frame.h"
+#include "rule/engine.h"
+
+enum task_kind {
+    TASK_COMMAND,      /* of the client, through the engine */
+    TASK_PLAIN,        /* of the client, only its reply's id must be put right */
+    TASK_CAPABILITIES, /* the client's qmp_capabilities */
+    TASK_ASK,          /* of the shim's own: its reply goes to the task that asked */
+    TASK_THEN,         /* of the shim's own: its reply goes nowhere */
+    TASK_PROBE,        /* of the shim's own: query-commands */
+    TASK_MESSAGE,      /* from the server, or an event of the shim's own */
+};
+
+/* what goes to the client at one place in the order */
+struct held {
+    struct list in_queue;
+    struct buffer text; /* line end included */
+    struct rides rides;
+    bool is_ready;
+    bool is_edited; /* ready: text has its own line end, the one that comes is skipped */
+};
+
+struct task {
+    struct list in_session;
+    enum task_kind kind;
+    struct exchange *exchange; /* NULL: no rule sees it */
+    struct task *parent;       /* TASK_ASK: who asked; NULL: nobody waits any more */
+    struct task *child;        /* the ask that is out for this task */
+    uint64_t number;           /* of its id on the way to the server, while in flight; else 0 */
+    uint64_t deadline_ms;      /* UINT64_MAX: none */
+    struct buffer raw;         /* the message as it came */
+    struct buffer id;          /* the client's id as JSON text; n is 0: it gave none */
+    struct rides rides;        /* of a command */
+    struct held *held;         /* its place in the order towards the client */
+    struct list parked;        /* struct task.in_session: events that come after this one's reply */
+    bool is_oob;
+    bool is_blocking;          /* in-band commands wait behind it */
+    bool is_answer;            /* the reply was made here; what is in flight only tells when its turn is */
+};
+
+enum deferred_kind { DEFERRED_OBJECT, DEFERRED_BLANK, DEFERRED_RAW };
+
+/* input of the client that waits behind an exchange */
+struct deferred {
+    struct list in_session;
+    enum deferred_kind kind;
+    struct buffer text;
+    struct rides rides;
+};
+
+enum negotiation { NEGOTIATION_NONE, NEGOTIATION_ASKED, NEGOTIATION_DONE };
+
+/* one direction's input */
+struct input {
+    struct frame_reader reader;
+    struct buffer tail; /* of an object that is not whole yet */
+    struct rides rides; /* of the tail */
+    bool is_streaming;  /* the object that is being read passes as it comes */
+    bool skips_eol;     /* the line end of what was just edited or dropped */
+    bool has_ended;
+};
+
+struct session {
+    struct program *program; /* NULL: no rules */
+    struct engine engine;
+    struct limits limits;
+    trace_fn trace;
+    void *userdata;
+    struct session_time time;
+    struct session_stats stats;
+
+    struct input input[2];
+    struct out out[2];
+
+    struct list tasks;
+    size_t n_in_flight;
+    uint64_t last_number;
+
+    struct list queue; /* struct held.in_queue, towards the client */
+    size_t n_queue, n_queue_bytes;
+    struct held *eol; /* the line end that comes next belongs to this one */
+
+    struct list deferred;
+    size_t n_deferred_bytes;
+
+    enum negotiation negotiation;
+    bool is_oob;            /* the client asked for out-of-band execution */
+    bool has_fds_upstream;  /* fds went ahead of the command they are for */
+    struct task *fd_wait;   /* nothing goes upstream before its reply */
+    struct task *probe;
+    uint64_t n_sent, n_answered; /* well-formed commands and replies */
+    bool is_uncertain;      /* what was sent raw may have got any number of replies */
+};
+
+/* --- session.c --- */
+void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
+                   size_t n_to_text, const char *note);
+/* must in-band commands of the client wait? */
+bool session_is_blocked(const struct session *s);
+/* choose the rules anew, by the server's version and commands (each may be NULL).  Return: 0 or -ENOMEM */
+int session_select(struct session *s, const struct version *server, const struct selection_commands *commands);
+
+/* --- queue.c: all return 0 or -ENOMEM unless they say otherwise --- */
+/* a place behind @after, or before @before, or at the end; NULL: out of memory */
+struct held *queue_add(struct session *s, struct held *after, struct held *before);
+void queue_drop(struct session *s, struct held *h);
+/* bytes that pass unchanged, behind all that waits */
+int queue_pass(struct session *s, const char *text, size_t n, struct rides *rides);
+/* the line end behind a message of the server */
+int queue_eol(struct session *s, const char *text, size_t n, struct rides *rides);
+/* a message takes its place: as it came, with a line end of its own, or not at all (@text is NULL) */
+int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bool is_edited);
+/* send what is ready */
+int queue_flush(struct session *s);
+
+/* --- task.c: all return 0 or -ENOMEM --- */
+int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind);
+int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
+int task_begin_probe(struct session *s);
+/* Return: the task in flight under the id @id, or NULL */
+struct task *task_find(struct session *s, const char *id, size_t n_id);
+int task_reply(struct session *s, struct task *t, const char *text, size_t n);
+/* release replies whose event has come */
+int task_release_met(struct session *s);
+/* let deadlines pass; UINT64_MAX: all of them */
+int task_expire(struct session *s, uint64_t now_ms);
+/* wait no longer for what is first in the queue */
+int task_expire_first(struct session *s);
+struct task *task_free(struct session *s, struct task *t);

@@ -1,0 +1,722 @@
+/*
+ * Messages under way through the engine: the asks that are out for them, the
+ * replies that come back, and what happens when time runs out.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json/value.h"
+#include "proxy/flow.h"
+#include "qmp/message.h"
+
+#define TASK_ID_PREFIX "\"qmp-shim:"
+
+/* answered by every server in every state, in its turn, with the id it was sent with */
+#define TASK_TURN "{\"execute\": \"query-version\"}"
+#define TASK_PROBE_COMMAND "{\"execute\": \"query-commands\"}"
+
+static int run(struct session *s, struct task *t);
+
+/* --- making and freeing --------------------------------------------------------------------------- */
+
+static struct task *task_new(struct session *s, enum task_kind kind) {
+    struct task *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->kind = kind;
+    t->deadline_ms = UINT64_MAX;
+    list_init(&t->parked);
+    list_append(&s->tasks, &t->in_session);
+    return t;
+}
+
+static void forget_number(struct session *s, struct task *t) {
+    if (t->number)
+        s->n_in_flight--;
+    t->number = 0;
+}
+
+struct task *task_free(struct session *s, struct task *t) {
+    forget_number(s, t);
+    if (t->parent)
+        t->parent->child = NULL;
+    if (t->child)
+        t->child->parent = NULL;
+    if (s->fd_wait == t)
+        s->fd_wait = NULL;
+    if (s->probe == t)
+        s->probe = NULL;
+    list_for_each_safe(i, &t->parked)
+        task_free(s, list_entry(i, struct task, in_session));
+    list_remove(&t->in_session);
+    exchange_free(t->exchange);
+    buffer_deinit(&t->raw);
+    buffer_deinit(&t->id);
+    rides_deinit(&t->rides);
+    free(t);
+    return NULL;
+}
+
+struct task *task_find(struct session *s, const char *id, size_t n_id) {
+    size_t n = strlen(TASK_ID_PREFIX);
+    uint64_t number = 0;
+
+    if (s->n_in_flight == 0 || n_id <= n + 1 || memcmp(id, TASK_ID_PREFIX, n) != 0)
+        return NULL;
+    for (size_t i = n; i < n_id - 1; i++)
+        number = number * 10 + (uint64_t)(id[i] - '0');
+    list_for_each(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->number == number)
+            return t;
+    }
+    return NULL;
+}
+
+static const char *rule_name(const struct exchange *x) {
+    return x && x->applied ? x->applied->rule->name : NULL;
+}
+
+/* a rule could not finish: tell it once */
+static void note_failure(struct session *s, struct task *t) {
+    struct exchange *x = t->exchange;
+    struct trace_item item = {.kind = TRACE_FAILED, .from = x->from_client ? SIDE_CLIENT : SIDE_SERVER};
+
+    if (!x->failed_rule)
+        return;
+    item.text = x->message.text;
+    item.n_text = x->message.n_text;
+    item.rule = x->failed_rule->name;
+    item.note = x->failed_why;
+    x->failed_rule = NULL;
+    s->stats.n_failed++;
+    if (s->trace)
+        s->trace(s->userdata, &item);
+}
+
+/* --- to the server ----------------------------------------------------------------------------------- */
+
+/* send @text under an id of the shim's own, so that its reply is found */
+static int send_tracked(struct session *s, struct task *t, const char *text, size_t n, bool is_own) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct fds fds = rides_last(&t->rides);
+    char id[48];
+    int r;
+
+    snprintf(id, sizeof(id), TASK_ID_PREFIX "%llu\"", (unsigned long long)++s->last_number);
+    t->number = s->last_number;
+    s->n_in_flight++;
+    s->n_sent++;
+    out_ride_take(&s->out[SIDE_SERVER], &fds);
+    r = message_put_id(&b, FRAME_CLIENT, text, n, id, strlen(id));
+    if (r == 0 && is_own)
+        buffer_append_string(&b, "\r\n");
+    return r < 0 || b.failed ? -ENOMEM : out_copy(&s->out[SIDE_SERVER], b.data, b.n);
+}
+
+/* a command of the shim's own */
+static int send_own(struct session *s, struct task *t, const char *text, size_t n) {
+    t->deadline_ms = s->time.now_ms + s->limits.ask_timeout_ms;
+    s->stats.n_asked++;
+    session_trace(s, TRACE_ASKED, -1, NULL, NULL, 0, text, n, NULL);
+    return send_tracked(s, t, text, n, true);
+}
+
+/* can a command of the shim's own be sent now? */
+static bool may_ask(const struct session *s) {
+    return s->negotiation == NEGOTIATION_DONE && !s->input[SIDE_SERVER].has_ended && s->n_in_flight < s->limits.max_pending;
+}
+
+/* --- towards the client --------------------------------------------------------------------------------- */
+
+static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before);
+
+/* what the rules ordered beside the message itself, in its place in the order */
+static int send_own_all(struct session *s, struct exchange *x, struct held *place) {
+    struct held *last = place;
+    int r;
+
+    for (const struct engine_own *own = x->own; own; own = own->next) {
+        r = own->kind == ENGINE_OWN_EVENT_BEFORE ? begin_own(s, own, &place, true) : begin_own(s, own, &last, false);
+        if (r < 0)
+            return r;
+    }
+    x->own = NULL;
+    x->own_last = &x->own;
+    return 0;
+}
+
+/* the line end that follows an edited command is not skipped: it is the client's own */
+static int with_client_id(struct session *s, const struct task *t, const char *text, size_t n, struct buffer *b) {
+    (void)s;
+    return message_put_id(b, FRAME_SERVER, text, n, t->id.n > 0 ? t->id.data : NULL, t->id.n);
+}
+
+static int flush_parked(struct session *s, struct task *t) {
+    while (!list_is_empty(&t->parked)) {
+        struct task *event = list_entry(t->parked.next, struct task, in_session);
+        struct held *h = queue_add(s, NULL, NULL);
+        int r;
+
+        if (!h)
+            return -ENOMEM;
+        list_remove(&event->in_session);
+        list_append(&s->tasks, &event->in_session);
+        r = queue_fill(s, h, event->exchange->message.text, event->exchange->message.n_text, true);
+        if (r == 0)
+            r = send_own_all(s, event->exchange, h);
+        task_free(s, event);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* an out-of-band reply waits for nobody */
+static int deliver_oob(struct session *s, const char *text, size_t n) {
+    int r = out_copy(&s->out[SIDE_CLIENT], text, n);
+
+    return r < 0 ? r : out_copy(&s->out[SIDE_CLIENT], "\r\n", 2);
+}
+
+/* the reply to a command of the client takes its place, and the task ends */
+static int finish_reply(struct session *s, struct task *t) {
+    struct held *h = t->held;
+    int r = 0;
+
+    h->is_ready = true;
+    if (t->exchange)
+        r = send_own_all(s, t->exchange, h);
+    if (r == 0)
+        r = flush_parked(s, t);
+    task_free(s, t);
+    return r < 0 ? r : queue_flush(s);
+}
+
+/* @text is the reply as the client is to get it; hold it back if a rule says so */
+static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n, bool may_hold) {
+    uint32_t timeout_ms = 0;
+    int r;
+
+    t->held = queue_add(s, NULL, NULL);
+    if (!t->held)
+        return -ENOMEM;
+    r = queue_fill(s, t->held, text, n, true);
+    if (r < 0)
+        return r;
+    if (!may_hold || !t->exchange || !engine_is_holding(t->exchange, &timeout_ms))
+        return finish_reply(s, t);
+    t->held->is_ready = false;
+    t->deadline_ms = s->time.now_ms + timeout_ms;
+    s->stats.n_held++;
+    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0, "until its event comes");
+    return 0;
+}
+
+/* --- replies that come ------------------------------------------------------------------------------------- */
+
+static int reply_to_command(struct session *s, struct task *t, const char *text, size_t n) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct exchange *x = t->exchange;
+    bool is_changed = false, is_return = true;
+    int r;
+
+    if (x && !t->is_answer) {
+        r = engine_reply(x, text, n);
+        if (r < 0)
+            return r;
+        is_changed = r == 0 && x->is_reply_changed;
+        is_return = r == 0 && x->reply.kind == FRAME_RETURN;
+        note_failure(s, t);
+    }
+    if (x && (is_changed || t->is_answer))
+        r = with_client_id(s, t, x->reply.text, x->reply.n_text, &b);
+    else
+        r = with_client_id(s, t, text, n, &b);
+    if (r < 0)
+        return r;
+    if (is_changed || t->is_answer) {
+        s->stats.n_rewritten += is_changed;
+        session_trace(s, is_changed ? TRACE_REWRITTEN : TRACE_ANSWERED, SIDE_SERVER, x, text, n, b.data, b.n, NULL);
+    }
+    if (t->is_oob) {
+        r = deliver_oob(s, b.data, b.n);
+        task_free(s, t);
+        return r;
+    }
+    return deliver_reply(s, t, b.data, b.n, is_return && !t->is_answer);
+}
+
+/* the task that asked goes on */
+static int answer_parent(struct session *s, struct task *t, const char *text, size_t n) {
+    struct task *parent = t->parent;
+    int r;
+
+    if (!parent)
+        return 0;
+    parent->child = NULL;
+    t->parent = NULL;
+    r = engine_answer(parent->exchange, text, n);
+    return r < 0 ? r : run(s, parent);
+}
+
+static int reply_to_own(struct session *s, struct task *t, const char *text, size_t n) {
+    struct exchange *x = t->exchange;
+    int r;
+
+    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+    r = engine_reply(x, text, n);
+    if (r == 0)
+        r = answer_parent(s, t, x->reply.text, x->reply.n_text);
+    else if (r > 0)
+        r = answer_parent(s, t, NULL, 0);
+    if (r == 0)
+        r = send_own_all(s, x, NULL);
+    task_free(s, t);
+    return r < 0 ? r : queue_flush(s);
+}
+
+static int reply_to_probe(struct session *s, struct task *t, const char *text, size_t n) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    struct selection_commands commands = {0};
+    struct message m;
+    int r;
+
+    task_free(s, t);
+    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "query-commands");
+    r = message_read(&arena, text, n, &m);
+    if (r)
+        return r < 0 ? r : 0;
+    commands.list = json_member(m.root, "return");
+    if (!commands.list || commands.list->type != JSON_ARRAY)
+        return 0;
+    return session_select(s, NULL, &commands);
+}
+
+static int reply_to_capabilities(struct session *s, struct task *t, const char *text, size_t n) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    struct message m;
+    int r;
+
+    r = message_read(&arena, text, n, &m);
+    if (r < 0)
+        return r;
+    s->negotiation = r == 0 && m.kind == FRAME_RETURN ? NEGOTIATION_DONE : NEGOTIATION_NONE;
+    if (s->negotiation == NEGOTIATION_NONE)
+        s->is_oob = false;
+    r = reply_to_command(s, t, text, n);
+    if (r < 0 || s->negotiation == NEGOTIATION_NONE || !selection_wants_probe(s->program))
+        return r;
+    return task_begin_probe(s);
+}
+
+int task_reply(struct session *s, struct task *t, const char *text, size_t n) {
+    forget_number(s, t);
+    if (s->fd_wait == t)
+        s->fd_wait = NULL;
+    t->deadline_ms = UINT64_MAX;
+    switch (t->kind) {
+    case TASK_ASK:
+    case TASK_THEN:
+        return reply_to_own(s, t, text, n);
+    case TASK_PROBE:
+        return reply_to_probe(s, t, text, n);
+    case TASK_CAPABILITIES:
+        return reply_to_capabilities(s, t, text, n);
+    default:
+        return reply_to_command(s, t, text, n);
+    }
+}
+
+/* --- what the engine orders ------------------------------------------------------------------------------------ */
+
+/* ask the server for the task @parent; what cannot be asked has no answer */
+static int begin_ask(struct session *s, struct task *parent) {
+    struct exchange *px = parent->exchange;
+    struct task *t;
+    int r;
+
+    if (!may_ask(s)) {
+        r = engine_answer(px, NULL, 0);
+        return r < 0 ? r : run(s, parent);
+    }
+    t = task_new(s, TASK_ASK);
+    if (!t)
+        return -ENOMEM;
+    r = exchange_new(&s->engine, true, px->ask_hop, px->ask, px->n_ask, &t->exchange);
+    if (r) {
+        task_free(s, t);
+        return r < 0 ? r : -ENOTRECOVERABLE;
+    }
+    t->parent = parent;
+    parent->child = t;
+    return run(s, t);
+}
+
+static int begin_then(struct session *s, const struct engine_own *own) {
+    struct task *t;
+    int r;
+
+    if (!may_ask(s))
+        return 0;
+    t = task_new(s, TASK_THEN);
+    if (!t)
+        return -ENOMEM;
+    r = exchange_new(&s->engine, true, own->hop, own->text, own->n_text, &t->exchange);
+    if (r) {
+        task_free(s, t);
+        return r < 0 ? r : -ENOTRECOVERABLE;
+    }
+    return run(s, t);
+}
+
+static int begin_emit(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
+    struct task *t = task_new(s, TASK_MESSAGE);
+    struct held *h;
+    int r;
+
+    if (!t)
+        return -ENOMEM;
+    r = exchange_new(&s->engine, false, own->hop, own->text, own->n_text, &t->exchange);
+    if (r == 0)
+        buffer_append(&t->raw, own->text, own->n_text);
+    h = r == 0 ? queue_add(s, is_before ? NULL : *place, is_before ? *place : NULL) : NULL;
+    if (!h || t->raw.failed) {
+        task_free(s, t);
+        return r > 0 ? -ENOTRECOVERABLE : -ENOMEM;
+    }
+    t->held = h;
+    t->exchange->is_changed = true; /* it is written whatever rules say */
+    if (!is_before)
+        *place = h;
+    session_trace(s, TRACE_EMITTED, -1, NULL, NULL, 0, own->text, own->n_text, own->rule->name);
+    return run(s, t);
+}
+
+static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
+    return own->kind == ENGINE_OWN_COMMAND ? begin_then(s, own) : begin_emit(s, own, place, is_before);
+}
+
+/* the command goes to the server */
+static int pass_command(struct session *s, struct task *t) {
+    struct exchange *x = t->exchange;
+    const char *text = x->is_changed ? x->message.text : t->raw.data;
+    size_t n = x->is_changed ? x->message.n_text : t->raw.n;
+    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t || t->is_answer;
+    uint32_t timeout_ms;
+    int r;
+
+    if (x->is_changed) {
+        s->stats.n_rewritten++;
+        session_trace(s, TRACE_REWRITTEN, SIDE_CLIENT, x, t->raw.data, t->raw.n, text, n, NULL);
+    }
+    if (is_tracked && s->n_in_flight < s->limits.max_pending) {
+        t->is_blocking = engine_is_holding(x, &timeout_ms) && !t->is_oob;
+        if (engine_is_holding(x, &timeout_ms))
+            list_append(&s->engine.waits, &x->in_waits);
+        return send_tracked(s, t, text, n, false);
+    }
+    s->n_sent++;
+    if (x->is_changed) {
+        struct fds fds = rides_last(&t->rides);
+
+        out_ride_take(&s->out[SIDE_SERVER], &fds);
+        r = out_copy(&s->out[SIDE_SERVER], text, n);
+    } else {
+        r = rides_push(&t->rides, &s->out[SIDE_SERVER], text, n, false);
+    }
+    task_free(s, t);
+    return r;
+}
+
+/* answered here; in its turn, which is at once when nothing else is under way */
+static int answer_command(struct session *s, struct task *t) {
+    s->stats.n_answered++;
+    t->is_answer = true;
+    t->is_blocking = false;
+    s->input[SIDE_CLIENT].skips_eol = true;
+    if (t->is_oob || s->input[SIDE_SERVER].has_ended || (s->n_sent == s->n_answered && !s->is_uncertain))
+        return reply_to_command(s, t, t->raw.data, t->raw.n);
+    rides_deinit(&t->rides);
+    return send_tracked(s, t, TASK_TURN, strlen(TASK_TURN), true);
+}
+
+/* an event that is to come after the reply to a command in flight */
+static struct task *find_awaited(struct session *s, const struct exchange *event, uint32_t *ret_timeout_ms) {
+    const char *const *names = engine_after_reply(event, ret_timeout_ms);
+
+    if (!names)
+        return NULL;
+    list_for_each(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->kind == TASK_COMMAND && t->number && engine_is_named(t->exchange, names))
+            return t;
+    }
+    return NULL;
+}
+
+static int pass_message(struct session *s, struct task *t) {
+    struct exchange *x = t->exchange;
+    uint32_t timeout_ms;
+    struct task *awaited = find_awaited(s, x, &timeout_ms);
+    int r;
+
+    if (x->is_changed && t->raw.n > 0) {
+        s->stats.n_rewritten++;
+        session_trace(s, TRACE_REWRITTEN, SIDE_SERVER, x, t->raw.data, t->raw.n, x->message.text, x->message.n_text, NULL);
+    }
+    if (awaited) {
+        r = queue_fill(s, t->held, NULL, 0, true);
+        list_remove(&t->in_session);
+        list_append(&awaited->parked, &t->in_session);
+        if (awaited->deadline_ms == UINT64_MAX)
+            awaited->deadline_ms = s->time.now_ms + timeout_ms;
+        return r < 0 ? r : queue_flush(s);
+    }
+    if (x->is_changed)
+        r = queue_fill(s, t->held, x->message.text, x->message.n_text, true);
+    else
+        r = queue_fill(s, t->held, t->raw.data, t->raw.n, false);
+    if (r == 0)
+        r = send_own_all(s, x, t->held);
+    task_free(s, t);
+    return r < 0 ? r : queue_flush(s);
+}
+
+static int drop_message(struct session *s, struct task *t) {
+    int r;
+
+    s->stats.n_dropped++;
+    session_trace(s, TRACE_DROPPED, SIDE_SERVER, t->exchange, t->raw.data, t->raw.n, NULL, 0, NULL);
+    r = queue_fill(s, t->held, NULL, 0, true);
+    if (r == 0)
+        r = send_own_all(s, t->exchange, t->held);
+    task_free(s, t);
+    return r < 0 ? r : queue_flush(s);
+}
+
+static int pass(struct session *s, struct task *t) {
+    switch (t->kind) {
+    case TASK_MESSAGE:
+        return pass_message(s, t);
+    case TASK_COMMAND:
+        return pass_command(s, t);
+    default:
+        return send_own(s, t, t->exchange->message.text, t->exchange->message.n_text);
+    }
+}
+
+static int answer(struct session *s, struct task *t) {
+    int r;
+
+    if (t->kind == TASK_COMMAND)
+        return answer_command(s, t);
+    r = answer_parent(s, t, t->exchange->reply.text, t->exchange->reply.n_text);
+    task_free(s, t);
+    return r;
+}
+
+static int run(struct session *s, struct task *t) {
+    enum engine_outcome outcome = ENGINE_PASS;
+    int r;
+
+    s->engine.wall_us = s->time.wall_us;
+    r = engine_run(t->exchange, &outcome);
+    if (r < 0)
+        return r;
+    note_failure(s, t);
+    switch (outcome) {
+    case ENGINE_PASS:
+        return pass(s, t);
+    case ENGINE_DROP:
+        return drop_message(s, t);
+    case ENGINE_ANSWER:
+        return answer(s, t);
+    case ENGINE_ASK:
+        t->is_blocking = t->kind == TASK_COMMAND && !t->is_oob;
+        return begin_ask(s, t);
+    default:
+        return -ENOTRECOVERABLE;
+    }
+}
+
+/* --- beginnings --------------------------------------------------------------------------------------------------- */
+
+/* the client's id as JSON text, out of a message that may have single quotes */
+static int take_id(struct task *t) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    const struct json *id;
+    struct message m;
+    int r;
+
+    r = message_read(&arena, t->raw.data, t->raw.n, &m);
+    if (r)
+        return r;
+    id = json_member(m.root, "id");
+    if (id)
+        buffer_append(&t->id, id->text, id->n_text);
+    return buffer_status(&t->id);
+}
+
+static int pass_raw(struct session *s, struct task *t) {
+    int r;
+
+    s->n_sent++;
+    r = rides_push(&t->rides, &s->out[SIDE_SERVER], t->raw.data, t->raw.n, false);
+    task_free(s, t);
+    return r;
+}
+
+static int run_command(struct session *s, struct task *t) {
+    int r;
+
+    if (t->kind != TASK_COMMAND)
+        return send_tracked(s, t, t->raw.data, t->raw.n, false);
+    r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
+    if (r)
+        return r < 0 ? r : pass_raw(s, t);
+    return run(s, t);
+}
+
+int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind) {
+    struct task *t = task_new(s, kind);
+    bool has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
+    int r;
+
+    if (!t)
+        return -ENOMEM;
+    t->is_oob = frame->kind == FRAME_COMMAND_OOB && s->is_oob;
+    t->rides = rides_steal(rides);
+    buffer_append(&t->raw, text, n);
+    r = buffer_status(&t->raw);
+    if (r == 0)
+        r = take_id(t);
+    if (r < 0)
+        return r;
+    /* what cannot be read, or whose id framing has not seen, is the server's to judge */
+    if (r > 0 || (t->id.n > 0) != (frame->id.n > 0))
+        return pass_raw(s, t);
+    if (s->is_oob && has_fds) {
+        s->fd_wait = t;
+        t->deadline_ms = s->time.now_ms + s->limits.fd_timeout_ms;
+    }
+    s->has_fds_upstream = false;
+    return run_command(s, t);
+}
+
+int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides) {
+    struct task *t = task_new(s, TASK_MESSAGE);
+    int r;
+
+    if (!t)
+        return -ENOMEM;
+    t->held = queue_add(s, NULL, NULL);
+    if (!t->held)
+        return -ENOMEM;
+    t->held->rides = rides_steal(rides);
+    s->eol = t->held;
+    buffer_append(&t->raw, text, n);
+    if (t->raw.failed)
+        return -ENOMEM;
+    r = exchange_new(&s->engine, false, program_n_files(s->program) - 1, text, n, &t->exchange);
+    if (r > 0) {
+        r = queue_fill(s, t->held, text, n, false);
+        task_free(s, t);
+        return r < 0 ? r : queue_flush(s);
+    }
+    return r < 0 ? r : run(s, t);
+}
+
+int task_begin_probe(struct session *s) {
+    struct task *t = task_new(s, TASK_PROBE);
+
+    if (!t)
+        return -ENOMEM;
+    s->probe = t;
+    return send_own(s, t, TASK_PROBE_COMMAND, strlen(TASK_PROBE_COMMAND));
+}
+
+/* --- ends of waits --------------------------------------------------------------------------------------------------- */
+
+int task_release_met(struct session *s) {
+    uint32_t timeout_ms;
+    int r;
+
+    list_for_each_safe(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->kind != TASK_COMMAND || !t->held || engine_is_holding(t->exchange, &timeout_ms))
+            continue;
+        session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->held->text.data, t->held->text.n, NULL, 0, "its event came");
+        r = finish_reply(s, t);
+        if (r < 0)
+            return r;
+        return task_release_met(s); /* the list has changed */
+    }
+    return 0;
+}
+
+/* the reply is not waited for any more; if it comes, it is swallowed */
+static int abandon_ask(struct session *s, struct task *t) {
+    t->deadline_ms = UINT64_MAX;
+    if (t->kind == TASK_PROBE)
+        s->probe = NULL;
+    return answer_parent(s, t, NULL, 0);
+}
+
+static int expire(struct session *s, struct task *t, const char *note) {
+    const char *rule = t->parent ? rule_name(t->parent->exchange) : rule_name(t->exchange);
+
+    s->stats.n_timed_out++;
+    session_trace(s, TRACE_TIMED_OUT, t->held ? SIDE_SERVER : -1, t->exchange, NULL, 0, NULL, 0, rule ? rule : note);
+    t->deadline_ms = UINT64_MAX;
+    if (t->kind == TASK_COMMAND && t->held)
+        return finish_reply(s, t);
+    if (s->fd_wait == t)
+        s->fd_wait = NULL;
+    if (!list_is_empty(&t->parked))
+        return flush_parked(s, t) < 0 ? -ENOMEM : queue_flush(s);
+    return t->kind == TASK_ASK || t->kind == TASK_PROBE ? abandon_ask(s, t) : 0;
+}
+
+static struct task *first_due(struct session *s, uint64_t now_ms) {
+    struct task *first = NULL;
+
+    list_for_each(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->deadline_ms != UINT64_MAX && t->deadline_ms <= now_ms && (!first || t->deadline_ms < first->deadline_ms))
+            first = t;
+    }
+    return first;
+}
+
+int task_expire(struct session *s, uint64_t now_ms) {
+    struct task *t;
+    int r;
+
+    while ((t = first_due(s, now_ms))) {
+        r = expire(s, t, "deadline");
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int task_expire_first(struct session *s) {
+    struct held *first = list_entry(s->queue.next, struct held, in_queue);
+
+    list_for_each(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->held == first)
+            return expire(s, t->child ? t->child : t, "too much waits behind it");
+    }
+    return -ENOTRECOVERABLE;
+}
