@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-The same bytes to a real QEMU directly and through the shim: the same bytes must come back, in the same order, as soon.
+The same bytes to a real QEMU, directly and through the shim: the same bytes must come back, in the
+same order, as soon.
 
 Each sequence of corpus/*.txt is one test.  A line there reads
 
@@ -14,11 +15,12 @@ Each sequence of corpus/*.txt is one test.  A line there reads
                                                unordered lines may come in any order
                                                pretty    a server with pretty=on
 
-"As soon": what QEMU answers by itself must come through the shim while nothing more is sent.  Only then a sentinel follows:
-0xFF, which makes QEMU's parser forget what it had, and a command; up to its reply both streams must be the same.
+"As soon": what QEMU answers by itself must come through the shim while nothing more is sent.  Only
+then a sentinel follows: 0xFF, which makes QEMU's parser forget what it had, and a command.  Up to
+its reply both streams must be the same.
 
-Each runs without rules and with a rule file that speaks of none of these messages.  A sequence begins a new connection,
-so several hundred sessions are seen too.
+Each runs without rules and with a rule file that speaks of none of these messages.  A sequence
+begins a new connection, so several hundred sessions are seen too.
 """
 
 import functools

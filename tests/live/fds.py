@@ -2,8 +2,8 @@
 """
 File descriptors of every kind come out of the shim with the message they went in with.
 
-Twice over: a real QEMU takes them with getfd and add-fd, and its /proc shows what it got; and a scripted server that reads
-byte by byte sees with which byte each came, and sends them back.
+Twice over: a real QEMU takes them with getfd and add-fd, and its /proc shows what it got; and a
+scripted server that reads byte by byte sees with which byte each came, and sends them back.
 """
 
 import fcntl
@@ -345,8 +345,8 @@ def many(echo, n):
 
 def sequence(echo, parts, is_glued=False):
     """
-    parts: (text, number of fds that its sendmsg carries).  Each batch must arrive with the first byte of its text.
-    is_glued: the shim finds all of it in its socket at once.
+    parts: (text, number of fds that its sendmsg carries).  Each batch must arrive with the first
+    byte of its text.  is_glued: the shim finds all of it in its socket at once.
     """
     fds, want, at = [], [], echo.server.n_received
     if is_glued:

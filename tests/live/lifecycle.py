@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-How connections begin, stall and end: early data, half-closes, deaths on every side, queues, slow readers, sockets in the
-file system.  Memory is measured as the highest resident size the kernel has seen.
+How connections begin, stall and end: early data, half-closes, deaths on every side, queues, slow
+readers, sockets in the file system.  Memory is measured as the highest resident size the kernel saw.
 """
 
 import functools
@@ -319,7 +319,7 @@ def stall(sender, message):
 
 
 def pump(sender, n_sent, message, n_total, reader):
-    """Go on to n_total bytes (of whole messages) while the reader reads.  Return: what the reader got, in bytes."""
+    """Go on to n_total bytes (of whole messages) while the reader reads.  Return: bytes it got."""
     sender.socket.setblocking(False)
     content = message * (MB // len(message))
     n_total -= n_total % len(message)

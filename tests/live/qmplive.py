@@ -137,7 +137,7 @@ class Deadline:
 
 
 def until(condition, what, seconds=DEADLINE_S):
-    """Ask for a condition that no fd announces, more and more rarely, until it holds or the deadline passes."""
+    """Ask for what no fd announces, more and more rarely, until it holds or the deadline passes."""
     deadline, pause = Deadline(seconds), 0.0002
     while True:
         value = condition()
@@ -148,7 +148,7 @@ def until(condition, what, seconds=DEADLINE_S):
 
 
 def is_listening(path):
-    """Is a socket with this name being listened on?  Asked of the kernel: a connection would be a client too many."""
+    """Is a socket of this name listened on?  Asked of the kernel: connecting makes a client too many."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         for line in table:
             field = line.split(maxsplit=7)
@@ -226,7 +226,7 @@ class Process:
 
 
 class Place:
-    """A folder for sockets and files, and every process that was started in it; all of it goes at the end."""
+    """A folder, and every socket and process that a test opens; all of it goes at the end."""
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="qmplive-")
@@ -251,7 +251,8 @@ class Place:
         finally:
             for process in self.processes:
                 process.kill()
-        said = "".join("# %s: %s\n" % (p.name, line) for p in self.processes for line in p.said().splitlines()[-20:])
+        said = "".join("# %s: %s\n" % (p.name, line)
+                       for p in self.processes for line in p.said().splitlines()[-20:])
         if is_failing and said:
             print(said, end="", flush=True)
         if not is_failing and any(ended):
@@ -446,7 +447,7 @@ class Peer:
         return data
 
     def is_readable(self):
-        """Has something come that was not received yet, or the end?  Ask after a round trip when nothing must have come."""
+        """Has something come that was not received yet, or the end?  Ask after a round trip if nothing must."""
         return bool(select.select([self.socket], [], [], 0)[0])
 
 
@@ -485,7 +486,7 @@ class Client(Peer):
         return self.read_reply(seconds)
 
     def call(self, name, fds=(), **arguments):
-        """A command that must succeed.  Return: what it returns.  An underscore stands for a hyphen in an argument's name."""
+        """A command that must succeed; x_y=… is its argument x-y.  Return: what it returns."""
         members = {"arguments": {k.replace("_", "-"): v for k, v in arguments.items()}} if arguments else {}
         reply = self.command(name, fds, **members)
         if "return" not in reply:
@@ -493,7 +494,7 @@ class Client(Peer):
         return reply["return"]
 
     def wait_event(self, *names, seconds=DEADLINE_S):
-        """The next event of one of these names, out of those kept or those to come.  Others before it are dropped."""
+        """The next event of one of these names, kept or to come.  Others before it are dropped."""
         deadline = Deadline(seconds)
         while True:
             while self.events:
@@ -548,9 +549,9 @@ def read_dialogue(path):
 
 class Replay(threading.Thread):
     """
-    A server of the past, from a record: it waits for each recorded command in its turn and gives what was given then.
-    The id is the asker's own; commands in `asides` may come at any time and are answered from there.  What differs
-    from the record is in .failure, which finish() raises.
+    A server of the past, from a record: it waits for each recorded command in its turn and gives
+    what was given then.  The id is the asker's own; commands in `asides` may come at any time and
+    are answered from there.  What differs from the record is in .failure, which finish() raises.
     """
 
     def __init__(self, server, steps, asides=None):
