@@ -190,6 +190,9 @@ static int conn_read_exact(struct conn *c, char *text, size_t n, struct conn_chu
     ssize_t n_seen;
 
     n_seen = recvmsg(c->fd, &m, MSG_PEEK);
+    /* readable, yet nothing to see: an urgent byte, which stays until a read that takes goes past it */
+    if (n_seen < 0 && errno == EAGAIN)
+        return conn_read(c, text, 1, ret_chunk);
     if (n_seen <= 0)
         return conn_receive_failed(c, n_seen);
     c->is_near = m.msg_flags & MSG_CTRUNC;
