@@ -726,6 +726,7 @@ static enum frame_scan client_piece(struct frame_reader *r, const char *text, si
         }
         object_begin(r, r->at);
         r->expect = EXPECT_OBJECT;
+        r->lexer = LEX_START; /* a number or word before it ended here, and is no part of it */
     }
     kind = client_inside(r, text, n, ret_n);
     r->at += *ret_n;

@@ -15,9 +15,10 @@
  * have answered is held back.  After a lexical error reading goes on as
  * QEMU's does: bytes are skipped until one of {}[]:, or a control byte (no
  * tab) or 0xFE/0xFF, and that byte is read from a fresh state.  After an
- * error of syntax everything is raw until the brackets balance.  One fault
- * goes unseen, because seeing it takes memory: a key twice, which some
- * servers accept (see is_ambiguous).
+ * error of syntax everything is raw until the brackets balance.  Two answers
+ * may be due while an object is still PART: that to a key twice (seeing it
+ * takes memory, and some servers accept it; see is_ambiguous), and that to a
+ * number or word right before the opening brace, which ends it.
  *
  * FRAME_SERVER trusts the server's JSON and looks at strings and brackets
  * only (a bare inf is possible there).
@@ -51,18 +52,15 @@ struct frame_slice {
 /* what is known of an object; of one that is not whole yet, so far */
 struct frame {
     enum frame_kind kind;
-    struct frame_slice
-        name; /* of a command or event: its characters between the quotes, as they stand */
-    struct frame_slice id; /* the value of "id", as it stands */
-    size_t n_bytes;        /* of the object, so far */
-    bool has_name : 1;     /* name is complete; it is never set when the value is no string */
-    bool has_id : 1;       /* id is complete */
-    bool
-        is_escaped : 1; /* the name or a key at the top level contains a backslash: slices may have missed a key */
+    struct frame_slice name;   /* of a command or event: its characters between the quotes */
+    struct frame_slice id;     /* the value of "id" */
+    size_t n_bytes;            /* of the object, so far */
+    bool has_name : 1;         /* name is complete; it is never set when the value is no string */
+    bool has_id : 1;           /* id is complete */
+    bool is_escaped : 1;       /* a backslash in the name or a top-level key: a key may be missed */
     bool is_single_quoted : 1; /* has a string in single quotes somewhere */
-    bool
-        is_ambiguous : 1; /* one of the keys above or "id" twice, or two different kinds: servers differ in what
-                                    they make of it; kind, name and id are the first ones */
+    bool is_ambiguous : 1;     /* one of the keys twice, or two different kinds: servers differ in
+                                  what they make of it; told here are the first ones */
 };
 
 enum frame_scan {
@@ -73,17 +71,17 @@ enum frame_scan {
     FRAME_BROKEN, /* the object that was begun can no longer be valid: these bytes and those of it before are raw */
 };
 
-/* QEMU's own limits of one message from a client; one more breaks the object */
+/* QEMU's own limits of one message from a client; what is above breaks the object */
 enum {
     FRAME_MAX_DEPTH = 1024,     /* brackets open at once (MAX_NESTING) */
     FRAME_MAX_TOKENS = 2 << 20, /* (MAX_TOKEN_COUNT) */
-    FRAME_MAX_TOKEN_BYTES =
-        64 << 20, /* in one token, and in all of them but one (MAX_TOKEN_SIZE) */
+    /* of one token; those of a message together stay below (MAX_TOKEN_SIZE) */
+    FRAME_MAX_TOKEN_BYTES = 64 << 20,
 };
 
-/* a string of a client while it is read; all zero between two whole characters */
+/* inside a character of a client's string; n_hex, n_more and high are 0 between two characters */
 struct frame_string {
-    uint32_t code;     /* of the character that is being read, so far */
+    uint32_t code;     /* of the character, so far */
     uint32_t min_code; /* its encoding is longer than need be when it stays below */
     uint8_t n_hex;     /* digits that \u still needs */
     uint8_t n_more;    /* bytes that UTF-8 still needs */
@@ -104,16 +102,19 @@ struct frame_reader {
     uint8_t lexer;      /* what is being read (enum lex) */
     uint8_t expect;     /* what may come next in the object (enum expect) */
     uint8_t key;        /* what the value at the top level is for (enum key) */
-    uint8_t n_key_text; /* length of that key; one too many for key_text is as good as any */
-    char key_text[8];   /* as much of the key as the longest that matters has */
-    size_t depth;       /* from a server: brackets open */
-    const char *word;   /* from a client: what is left of true, false or null */
-    struct frame_string string; /* from a client: inside a character of a string */
-    int n_braces,
-        n_brackets; /* from a client: open, as QEMU counts them; also in what is no object */
+    uint8_t n_key_text; /* length of that key; no more than one above what key_text has */
+    char key_text[8];   /* as long as the longest key that matters */
+
+    /* server */
+    size_t depth; /* brackets open */
+
+    /* client */
+    const char *word; /* what is left of true, false or null */
+    struct frame_string string;
+    int n_braces, n_brackets;       /* open, as QEMU counts them; also in what is no object */
     size_t n_tokens, n_token_bytes; /* of the message */
-    uint64_t
-        nesting[FRAME_MAX_DEPTH / 64]; /* a bit for each bracket open in the object: is it a list */
+    /* a bit for each bracket open in the object: is it a list */
+    uint64_t nesting[FRAME_MAX_DEPTH / 64];
 };
 
 void frame_reader_init(struct frame_reader *r, enum frame_source source);
