@@ -381,7 +381,7 @@ SEQUENCES = {
     "two plain, then fd": [(PLAIN, 0), (PLAIN, 0), (COMMAND, 1)],
     "no line end before the command with fd": [(b'{"execute":"query-name"}\n', 0), (COMMAND, 1)],
     "command with fd in two writes": [(COMMAND[:20], 1), (COMMAND[20:], 0)],
-    "large command with fd": [(b'{"execute":"getfd","id":"' + b"x" * 60000 + b'"}\n', 1), (PLAIN, 0)],
+    "large command with fd": [(b'{"execute":"getfd","id":"' + b"x" * 40000 + b'"}\n', 1), (PLAIN, 0)],
     "fd after a large command": [(b'{"execute":"query-name","id":"' + b"x" * 50000 + b'"}\n', 0), (COMMAND, 1)],
 }
 

@@ -95,7 +95,10 @@ async def qemu_qmp_fds(client, qemu, file):
     client.send_fd_scm(file)
     fdset = await client.execute("add-fd", {"fdset-id": 3})
     assert is_same_file(ME, file, qemu.pid, fdset["fd"]), "QEMU has another file"
+    await client.execute("cont")  # else QEMU does not close what is removed
     await client.execute("remove-fd", {"fdset-id": 3})
+    await client.execute("stop")
+    assert not has(qemu, file), "QEMU still has the file"
 
 
 def drive_qemu_qmp(arguments):

@@ -551,7 +551,8 @@ class Replay(threading.Thread):
     """
     A server of the past, from a record: it waits for each recorded command in its turn and gives
     what was given then.  The id is the asker's own; commands in `asides` may come at any time and
-    are answered from there.  What differs from the record is in .failure, which finish() raises.
+    are answered from there.  It is a context: at its end the record must have come to its own, and
+    what differed from it is raised.
     """
 
     def __init__(self, server, steps, asides=None):
@@ -560,11 +561,22 @@ class Replay(threading.Thread):
         self.failure = None
         self.start()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.failure:
+            raise self.failure  # the test's own failure comes of it
+        if kind is None:
+            self.join(DEADLINE_S)
+            if self.failure or self.is_alive():
+                raise self.failure or Timeout("the replay has not come to its end")
+
     def run(self):
         try:
-            peer = self.server.accept()
-            for command, answers in self.steps:
-                self.step(peer, command, answers)
+            with self.server.accept() as peer:
+                for command, answers in self.steps:
+                    self.step(peer, command, answers)
         except Exception as failure:
             self.failure = failure
 
@@ -604,13 +616,6 @@ class Replay(threading.Thread):
         text = peer.input.decode().lstrip()
         peer.input = text[decoder.raw_decode(text)[1]:].encode()
         return value
-
-    def finish(self):
-        self.join(DEADLINE_S)
-        if self.failure:
-            raise self.failure
-        if self.is_alive():
-            raise Timeout("the replay has not come to its end")
 
 
 def without_id(message):
