@@ -7,7 +7,7 @@
 #include "proxy/flow.h"
 #include "qmp/message.h"
 
-/* a message that nobody wants and that is longer than this passes as it comes */
+/* of a command, this much is kept whatever it is: an id of the kind that is the shim's own may follow */
 enum { SESSION_SMALL_BYTES = 4096 };
 
 static int client_piece(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
@@ -98,6 +98,8 @@ int session_select(struct session *s, const struct version *server, const struct
 }
 
 bool session_is_blocked(const struct session *s) {
+    if (s->input[SIDE_SERVER].has_ended)
+        return false; /* there is nothing to wait for */
     if (s->fd_wait || s->probe || (s->program && s->negotiation == NEGOTIATION_ASKED))
         return true;
     list_for_each(i, &s->tasks)
@@ -399,7 +401,7 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
         return true; /* the client is not read on, see session_wants() */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
-    if (frame->n_bytes <= SESSION_SMALL_BYTES || frame->kind == FRAME_UNKNOWN)
+    if (frame->kind == FRAME_UNKNOWN || (from == SIDE_CLIENT && s->program && frame->n_bytes <= SESSION_SMALL_BYTES))
         return true;
     if (from == SIDE_CLIENT)
         return !frame->has_name || wants_command(s, text, frame) || name_is(text, frame, "qmp_capabilities");
@@ -411,6 +413,7 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
 /* the object that began is not whole yet */
 static int part_of_object(struct session *s, enum side from, const char *text, size_t n) {
     struct input *in = &s->input[from];
+    bool was_uncertain = s->is_uncertain;
     struct rides rides;
     int r;
 
@@ -424,6 +427,7 @@ static int part_of_object(struct session *s, enum side from, const char *text, s
     }
     rides = rides_steal(&in->rides);
     r = pass_bytes(s, from, text, n, &rides, false);
+    s->is_uncertain = was_uncertain; /* it is one command for all that */
     drop_tail(in);
     return r;
 }
@@ -436,8 +440,7 @@ static int streamed(struct session *s, enum side from, const char *text, size_t 
     int r;
 
     r = pass_bytes(s, from, text, n, &rides, true);
-    if (from == SIDE_CLIENT)
-        s->is_uncertain = was_uncertain;
+    s->is_uncertain = was_uncertain;
     if (!is_whole)
         return r;
     in->is_streaming = false;
@@ -590,7 +593,7 @@ bool session_wants(const struct session *s, enum side from) {
 bool session_is_finished(const struct session *s, enum side to) {
     if (to == SIDE_CLIENT)
         return s->input[SIDE_SERVER].has_ended && list_is_empty(&s->queue);
-    return s->input[SIDE_SERVER].has_ended || (s->input[SIDE_CLIENT].has_ended && list_is_empty(&s->deferred) && !session_is_blocked(s));
+    return s->input[SIDE_CLIENT].has_ended && list_is_empty(&s->deferred) && !session_is_blocked(s);
 }
 
 const struct session_stats *session_stats(const struct session *s) {

@@ -167,7 +167,7 @@ struct selection *selection_free(struct selection *s) {
 }
 
 bool selection_wants_probe(const struct program *program) {
-    if (program_options(program)->no_probe)
+    if (program_options(program)->no_probe || !program_options(program)->client_version)
         return false;
     for (size_t i = 0; i < program_n_rules(program); i++)
         if (program_rule(program, i)->kind == PICTURE_COMMAND)

@@ -63,7 +63,11 @@ static inline enum vars_side selection_client_side(const struct selection *s, co
     return s->state[rule->index] == SELECTION_OLD_CLIENT ? VARS_OLD : VARS_NEW;
 }
 
-/* would any rule be chosen otherwise if the server were asked for its commands? */
+/*
+ * Is the server to be asked for its commands?  Only when versions decide,
+ * because distributions backport; an operator who names the client's dialect
+ * has decided.
+ */
 bool selection_wants_probe(const struct program *program);
 
 /* one phrase, for `list` and the log */
