@@ -83,6 +83,7 @@ KINDS = {
     "/dev/kvm": lambda place: os.open("/dev/kvm", os.O_RDWR),
 }
 MAY_BE_FORBIDDEN = {"tap", "/dev/kvm"}
+NOT_FOR_QEMU = {"file opened with O_PATH"}  # most versions abort: they set flags on what they receive
 
 
 def deleted(path):
@@ -199,7 +200,7 @@ def on_qemu(place, tap):
     def test(name):
         return lambda function: tap.test("QEMU, " + name)(lambda: function(stage()))
 
-    for kind in KINDS:
+    for kind in [k for k in KINDS if k not in NOT_FOR_QEMU]:
         test("%s: getfd and closefd, add-fd and remove-fd" % kind)(lambda stage, kind=kind: qemu_takes(stage, kind))
     for end, name in (("\r\n", "lines"), ("", "no line ends")):
         test("add-fd pipelined, %s: each gets its own fd" % name)(

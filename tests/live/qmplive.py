@@ -13,6 +13,7 @@ CI=true it fails instead.
 
 import array
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -630,11 +631,15 @@ def is_same_file(pid, fd, other_pid, other_fd):
     r = LIBC.syscall(SYS_KCMP, pid, other_pid, KCMP_FILE, ctypes.c_ulong(fd), ctypes.c_ulong(other_fd))
     if r >= 0:
         return r == 0
+    if ctypes.get_errno() == errno.EBADF:
+        return False  # it was closed just now
     # no kcmp() here: the same name and inode must do, though all of a kind of anonymous inodes share one
-    paths = ["/proc/%d/fd/%d" % pair for pair in ((pid, fd), (other_pid, other_fd))]
-    stats = [os.stat(path) for path in paths]
-    return (os.readlink(paths[0]) == os.readlink(paths[1])
-            and (stats[0].st_dev, stats[0].st_ino) == (stats[1].st_dev, stats[1].st_ino))
+    try:
+        seen = [(os.readlink(path), os.stat(path).st_ino)
+                for path in ("/proc/%d/fd/%d" % pair for pair in ((pid, fd), (other_pid, other_fd)))]
+    except FileNotFoundError:
+        return False
+    return seen[0] == seen[1]
 
 
 def mask_time(data):
