@@ -11,8 +11,8 @@ TEST(arena, pieces_are_zeroed_aligned_and_apart) {
     char *two = arena_alloc(&a, 5);
 
     cr_assert(eq(mem, ((struct cr_mem){one, 3}), ((struct cr_mem){"\0\0\0\0", 3})));
-    cr_assert(eq(sz, (uintptr_t)one % sizeof(max_align_t), 0));
-    cr_assert(eq(sz, (uintptr_t)two % sizeof(max_align_t), 0));
+    cr_assert(eq(sz, (uintptr_t)one % _Alignof(max_align_t), 0));
+    cr_assert(eq(sz, (uintptr_t)two % _Alignof(max_align_t), 0));
     memset(one, 'x', 3);
     cr_assert(eq(mem, ((struct cr_mem){two, 5}), ((struct cr_mem){"\0\0\0\0", 5})));
     arena_deinit(&a);
