@@ -6,6 +6,7 @@
 
 #include "proxy/flow.h"
 #include "qmp/message.h"
+#include "rule/introspect.h"
 
 /* of a command, this much is kept whatever it is: an id of the kind that is the shim's own may follow */
 enum { SESSION_SMALL_BYTES = 4096 };
@@ -126,9 +127,9 @@ static bool wants_command(const struct session *s, const char *text, const struc
         return false;
     if (frame->is_escaped)
         return true;
-    if (!frame->has_name)
+    if (!frame->has_name || s->engine.selection->n_working == 0)
         return false;
-    return program_find(s->program, PROGRAM_COMMAND, name, frame->name.n).n > 0 ||
+    return introspect_find(name, frame->name.n) != INTROSPECT_NONE || program_find(s->program, PROGRAM_COMMAND, name, frame->name.n).n > 0 ||
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 

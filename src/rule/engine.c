@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "rule/build.h"
+#include "rule/conform.h"
+#include "rule/introspect.h"
 #include "rule/match.h"
 #include "rule/reply.h"
 
@@ -21,6 +23,7 @@ void engine_init(struct engine *e, const struct program *program, size_t max_fac
 void engine_deinit(struct engine *e) {
     e->selection = selection_free(e->selection);
     facts_deinit(&e->facts);
+    buffer_deinit(&e->schema);
 }
 
 /* --- exchanges ---------------------------------------------------------------------------------- */
@@ -268,6 +271,67 @@ static int answer_ask(struct exchange *x, const struct message *reply) {
     return r < 0 ? r : 0;
 }
 
+/* --- conforming: loose types ---------------------------------------------------------------------- */
+
+/* Return: 0: an ask is ordered; 1: none is needed; -ENOMEM */
+static int ask_types(struct exchange *x) {
+    int r;
+
+    x->types.root = NULL;
+    if (x->rule->conform == CONFORM_NONE || !x->from_client)
+        return 1;
+    if (x->rule->conform == CONFORM_ASK) {
+        r = order_ask(x, &x->rule->conform_ask);
+        return r > 0 ? 1 : r;
+    }
+    if (x->engine->schema.n > 0)
+        return 1;
+    x->ask_hop = SIZE_MAX; /* the server's own word, whatever rules make of it */
+    x->ask = INTROSPECT_SCHEMA_COMMAND;
+    x->n_ask = strlen(x->ask);
+    return 0;
+}
+
+static int answer_types(struct exchange *x, const struct message *reply) {
+    x->stage = ENGINE_WRITING;
+    if (!reply || reply->kind != FRAME_RETURN)
+        return 0;
+    if (x->rule->conform == CONFORM_ASK) {
+        x->types = *reply;
+        return 0;
+    }
+    buffer_append(&x->engine->schema, reply->text, reply->n_text);
+    return buffer_status(&x->engine->schema);
+}
+
+static int conformed(struct exchange *x, struct buffer *text) {
+    struct message schema;
+    int r;
+
+    if (x->rule->conform == CONFORM_ASK)
+        return x->types.root ? conform_by_list(&x->arena, x->rule, x->types.root, &x->message, text) : CONFORM_E_NOTHING;
+    if (x->engine->schema.n == 0)
+        return CONFORM_E_NOTHING;
+    r = message_read(&x->arena, x->engine->schema.data, x->engine->schema.n, &schema);
+    if (r)
+        return error_fold(r);
+    return conform_by_schema(&x->arena, schema.root, &x->message, text);
+}
+
+static int conform(struct exchange *x) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    int r;
+
+    if (x->rule->conform == CONFORM_NONE || !x->from_client)
+        return 0;
+    r = conformed(x, &text);
+    if (r)
+        return r < 0 ? r : 0;
+    r = message_read(&x->arena, text.data, text.n, &x->message);
+    x->is_changed = true;
+    return error_fold(r);
+}
+
 /* --- writing ----------------------------------------------------------------------------------------- */
 
 static int own_event(struct exchange *x, const char *text, size_t n, const char **ret, size_t *ret_n) {
@@ -400,7 +464,9 @@ static int write_message(struct exchange *x, const struct picture_list *to) {
     a = new_applied(x);
     if (!a)
         return -ENOMEM;
-    r = reply_remember(x, x->rule, x->bindings);
+    r = conform(x);
+    if (r == 0)
+        r = reply_remember(x, x->rule, x->bindings);
     if (r == 0 && !x->from_client)
         r = reply_order_own(x, a);
     if (r < 0)
@@ -544,8 +610,11 @@ static int step_on(struct exchange *x, enum engine_outcome *ret) {
             x->stage = ENGINE_CONFORMING;
         return r;
     case ENGINE_CONFORMING:
-        x->stage = ENGINE_WRITING;
-        return 1;
+        r = ask_types(x);
+        *ret = ENGINE_ASK;
+        if (r == 1)
+            x->stage = ENGINE_WRITING;
+        return r;
     case ENGINE_WRITING:
         return write_out(x, ret);
     case ENGINE_STEPPING:
@@ -577,6 +646,8 @@ int engine_answer(struct exchange *x, const char *text, size_t n) {
     switch (x->stage) {
     case ENGINE_ASKING:
         return answer_ask(x, reply);
+    case ENGINE_CONFORMING:
+        return answer_types(x, reply);
     case ENGINE_STEPPING:
         return answer_step(x, reply);
     default:

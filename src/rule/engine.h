@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/list.h"
 #include "qmp/message.h"
 #include "rule/bindings.h"
@@ -34,6 +35,7 @@ struct engine {
     struct facts facts;
     struct list waits; /* struct exchange.in_waits: commands with an "until" that was not met yet */
     int64_t wall_us;   /* now, for the timestamp of an event made here */
+    struct buffer schema; /* the server's reply to query-qmp-schema, once a rule has asked for it */
 };
 
 enum engine_outcome {
@@ -89,6 +91,7 @@ struct exchange {
     const struct picture *read;
     struct bindings *bindings;
     size_t i; /* of its asks or steps */
+    struct message types; /* what its arguments are conformed to; root is NULL: nothing */
     const struct picture *step; /* the last one that was sent */
 
     const char *ask;

@@ -255,22 +255,52 @@ static int rule_forget(struct load_rule *lr, const struct json *value) {
     return facts(lr, value, &lr->rule->forget, false);
 }
 
-static int rule_conform(struct load_rule *lr, const struct json *value) {
-    const struct json *ask = json_member(value, "ask");
+/* in {"types": [{"name": "$name", "type": "$type"}, "..."]}, the member with the value @variable */
+static int conform_key(struct load_rule *lr, const struct json *types, const char *variable, const char **ret) {
+    const struct json *element = types->type == JSON_ARRAY && types->n_items == 2 ? &types->items[0] : NULL;
+
+    for (size_t i = 0; element && i < element->n_items; i++)
+        if (json_is_string(&element->items[i], variable)) {
+            *ret = arena_copy(lr->load->arena, element->items[i].key, element->items[i].n_key);
+            return *ret ? 0 : -ENOMEM;
+        }
+    fault(lr->load, types, "[{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]", "\"types\" shows where $name and $type stand in the reply");
+    return 0;
+}
+
+static int conform_ask(struct load_rule *lr, const struct json *value) {
     const struct json *types = json_member(value, "types");
+    struct rule *rule = lr->rule;
+    int r;
+
+    rule->conform = CONFORM_ASK;
+    rule->conform_except = json_member(value, "except");
+    if (rule->conform_except && rule->conform_except->type != JSON_ARRAY)
+        fault(lr->load, rule->conform_except, "for example [\"addr\"]", "\"except\" is a list of arguments");
+    r = conform_key(lr, types, "$name", &rule->conform_name);
+    if (r == 0)
+        r = conform_key(lr, types, "$type", &rule->conform_type);
+    if (r < 0)
+        return r;
+    return folded(lr->load, picture_compile(&lr->compiler, json_member(value, "ask"), &rule->conform_ask));
+}
+
+static int rule_conform(struct load_rule *lr, const struct json *value) {
+    static const char *const known[] = {"ask", "types", "except", NULL};
 
     if (json_is_string(value, "schema")) {
         lr->rule->conform = CONFORM_SCHEMA;
         return 0;
     }
-    if (!ask || !types || value->n_items != 2) {
+    if (!json_member(value, "ask") || !json_member(value, "types")) {
         fault(lr->load, value, "{\"ask\": {\"execute\": …}, \"types\": [{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]}",
               "\"conform\" is \"schema\", or an object with \"ask\" and \"types\"");
         return 0;
     }
-    lr->rule->conform = CONFORM_ASK;
-    lr->rule->conform_types = types;
-    return folded(lr->load, picture_compile(&lr->compiler, ask, &lr->rule->conform_ask));
+    for (size_t i = 0; i < value->n_items; i++)
+        if (!json_key_is(&value->items[i], "ask") && !json_key_is(&value->items[i], "types") && !json_key_is(&value->items[i], "except"))
+            fault_key(lr->load, &value->items[i], known);
+    return conform_ask(lr, value);
 }
 
 static int rule_examples(struct load_rule *lr, const struct json *value) {

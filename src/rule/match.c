@@ -123,6 +123,31 @@ static int match_each(struct match *m, const struct pattern *p, const struct jso
     return 0;
 }
 
+/* the elements that fit; the others are as if they were not there */
+static int match_every(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+    struct bindings_rows *rows = arena_alloc(m->arena, sizeof(*rows));
+
+    if (!rows)
+        return -ENOMEM;
+    rows->row = arena_alloc(m->arena, (value->n_items + 1) * sizeof(*rows->row));
+    if (!rows->row)
+        return -ENOMEM;
+    for (size_t i = 0; i < value->n_items; i++) {
+        struct bindings *row = bindings_new(m->arena, b->vars, b);
+        int r;
+
+        if (!row)
+            return -ENOMEM;
+        r = match(m, &p->items[0], &value->items[i], row);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            rows->row[rows->n++] = row;
+    }
+    b->rows[p->group] = rows;
+    return 0;
+}
+
 static int match_first(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
     int r;
 
@@ -257,6 +282,8 @@ static int match_present(struct match *m, const struct pattern *p, const struct 
         return match_object(m, p, value, b);
     case PATTERN_EACH:
         return value->type == JSON_ARRAY ? match_each(m, p, value, b) : MATCH_E_NO;
+    case PATTERN_EVERY:
+        return value->type == JSON_ARRAY ? match_every(m, p, value, b) : MATCH_E_NO;
     case PATTERN_FIRST:
         return value->type == JSON_ARRAY ? match_first(m, p, value, b) : MATCH_E_NO;
     case PATTERN_EXACT:

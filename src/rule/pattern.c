@@ -176,14 +176,14 @@ static void join_groups(struct pattern_compiler *c, struct pattern *p, size_t ou
     p->group = f.other;
 }
 
-static int compile_each(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
+static int compile_rows(struct pattern_compiler *c, const struct json *element, enum pattern_kind kind, struct pattern *p) {
     size_t outer = c->group;
     int r;
 
-    p->kind = PATTERN_EACH;
+    p->kind = kind;
     p->group = ++c->vars->n_groups;
     c->group = p->group;
-    r = compile_items(c, &value->items[0], 1, p);
+    r = compile_items(c, element, 1, p);
     c->group = outer;
     if (r == 0)
         join_groups(c, p, outer);
@@ -198,7 +198,7 @@ static int compile_list(struct pattern_compiler *c, const struct json *value, st
     size_t n = value->n_items;
 
     if (n == 2 && !is_rest(&value->items[0]) && is_rest(&value->items[1]))
-        return compile_each(c, value, p);
+        return compile_rows(c, &value->items[0], PATTERN_EACH, p);
     if (n == 3 && is_rest(&value->items[0]) && !is_rest(&value->items[1]) && is_rest(&value->items[2])) {
         p->kind = PATTERN_FIRST;
         return compile_items(c, &value->items[1], 1, p);
@@ -236,6 +236,10 @@ static int operator_in(struct pattern_compiler *c, const struct json *value, str
     return compile_items(c, value->items, value->n_items, p);
 }
 
+static int operator_every(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
+    return compile_rows(c, value, PATTERN_EVERY, p);
+}
+
 static int operator_not(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
     p->kind = PATTERN_NOT;
     return compile_items(c, value, 1, p);
@@ -253,7 +257,7 @@ static const struct {
     int (*compile)(struct pattern_compiler *c, const struct json *value, struct pattern *p);
 } operators[] = {
     {"$only", operator_only}, {"$like", operator_like},     {"$in", operator_in},
-    {"$not", operator_not},   {"$absent", operator_absent},
+    {"$not", operator_not},   {"$absent", operator_absent}, {"$every", operator_every},
 };
 
 static int fault_operator(struct pattern_compiler *c, const struct json *member) {
@@ -266,7 +270,7 @@ static int fault_operator(struct pattern_compiler *c, const struct json *member)
     near = diag_suggest(member->key, member->n_key, names);
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
-    return fault_key(c, member, near ? way_out : "known are $only, $like, $in, $not, $absent; a member that begins with a dollar is written \"$$…\"",
+    return fault_key(c, member, near ? way_out : "known are $only, $like, $in, $not, $absent, $every; a member that begins with a dollar is written \"$$…\"",
                      "unknown operator");
 }
 

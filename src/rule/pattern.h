@@ -20,6 +20,7 @@ enum pattern_kind {
     PATTERN_OBJECT, /* open: what it does not mention stays */
     PATTERN_EACH,   /* [P, "..."] */
     PATTERN_FIRST,  /* ["...", P, "..."]: reading only */
+    PATTERN_EVERY,  /* {"$every": P}: the elements that match, reading only */
     PATTERN_EXACT,  /* [P, Q] */
     PATTERN_ONLY,   /* {"$only": V} */
     PATTERN_LIKE,   /* {"$like": "*glob*"} */
@@ -57,9 +58,9 @@ struct pattern {
     size_t n_members;
     enum pattern_rest rest;
     size_t rest_var;
-    struct pattern *items; /* EACH, FIRST, NOT, ONLY: one; EXACT, IN: n_items */
+    struct pattern *items; /* EACH, FIRST, EVERY, NOT, ONLY: one; EXACT, IN: n_items */
     size_t n_items;
-    size_t group; /* EACH: which rows of the bindings */
+    size_t group; /* EACH, EVERY: which rows of the bindings */
 };
 
 struct pattern_member {

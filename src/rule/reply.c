@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "json/reader.h"
 #include "rule/build.h"
+#include "rule/introspect.h"
 #include "rule/match.h"
 
 int reply_read_json(struct arena *arena, const char *text, size_t n, const struct json **ret) {
@@ -174,6 +175,20 @@ int reply_back(struct exchange *x, size_t hop) {
     return 0;
 }
 
+/* a client that asks what there is finds what the rules give it */
+static int doctor(struct exchange *x) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    enum introspect_kind kind = x->n_names > 0 ? introspect_find(x->names[0], strlen(x->names[0])) : INTROSPECT_NONE;
+    int r;
+
+    if (kind == INTROSPECT_NONE || x->reply.kind != FRAME_RETURN || x->first_hop > 0)
+        return 0;
+    r = introspect_doctor(x->engine->selection, kind, &x->reply, &text);
+    if (r)
+        return r < 0 ? r : 0;
+    return set_reply(x, text.data, text.n);
+}
+
 int engine_reply(struct exchange *x, const char *text, size_t n) {
     int r;
 
@@ -183,7 +198,8 @@ int engine_reply(struct exchange *x, const char *text, size_t n) {
     if (x->reply.kind != FRAME_RETURN && x->reply.kind != FRAME_ERROR)
         return ENGINE_E_INVALID;
     x->is_reply_changed = false;
-    return reply_back(x, SIZE_MAX);
+    r = reply_back(x, SIZE_MAX);
+    return r < 0 ? r : doctor(x);
 }
 
 /* --- replies of the shim's own -------------------------------------------------------------------------- */
@@ -245,7 +261,7 @@ bool engine_wants_reply(const struct exchange *x) {
             rule->remember.n || rule->forget.n)
             return true;
     }
-    return is_reply_of_used(x);
+    return is_reply_of_used(x) || (x->first_hop == 0 && x->n_names > 0 && introspect_find(x->names[0], strlen(x->names[0])) != INTROSPECT_NONE);
 }
 
 static bool is_named(const struct picture *picture, const struct message *m) {

@@ -77,7 +77,8 @@ struct rule {
 
     enum conform_by conform;
     struct picture conform_ask;       /* CONFORM_ASK: the command whose reply lists the types */
-    const struct json *conform_types; /* CONFORM_ASK: where name and type stand in it */
+    const char *conform_name, *conform_type; /* CONFORM_ASK: the members of its list that tell them */
+    const struct json *conform_except;       /* CONFORM_ASK: a list of arguments that stay; NULL: none */
 
     const struct json *examples; /* a list; NULL: none */
 };
