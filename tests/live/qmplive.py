@@ -6,8 +6,8 @@ business.  Nothing here sleeps: each wait is for a condition and has a
 deadline, and a wait that is missed is a failure that says what it waited for.
 
 The environment: QMP_SHIM is the program under test (./qmp-shim), QEMU and
-QEMU_IMG the server (qemu-system-x86_64, qemu-img), QMP_SHIM_RULES the folder
-of the shipped rule files.  Without QEMU a test is skipped, loudly; with
+QEMU_IMG the server (qemu-system-x86_64, qemu-img), QMP_SHIM_RULES_PATH the
+folder of the shipped rule files.  Without QEMU a test is skipped, loudly; with
 CI=true it fails instead.
 """
 
@@ -343,7 +343,7 @@ class Shim(Process):
 
 def rule_file(name):
     """The shipped rule file of this name."""
-    folder = os.environ.get("QMP_SHIM_RULES", os.path.join(HERE, "..", "..", "rules"))
+    folder = os.environ.get("QMP_SHIM_RULES_PATH", os.path.join(HERE, "..", "..", "rules"))
     path = os.path.abspath(os.path.join(folder, name + ".jsonc"))
     if not os.path.exists(path):
         raise Missing("there is no rule file " + path)
