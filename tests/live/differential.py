@@ -101,7 +101,7 @@ def end(client):
     """What comes after the sentinel, its reply included."""
     n_before = len(client.input)
     client.send(SENTINEL)
-    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel", seconds=5)
+    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel", seconds=10)
     return normal(client.input[n_before:])
 
 
@@ -169,7 +169,7 @@ class Stage:
             begin(client, options)
             send(client, writes)
             client.read_until(lambda text: len(normal(text)) >= n_at_once,
-                              "what QEMU answers at once (%d bytes)" % n_at_once, seconds=5)
+                              "what QEMU answers at once (%d bytes)" % n_at_once, seconds=10)
             at_once = normal(client.input)
             return at_once, end(client)
 

@@ -163,13 +163,14 @@ def close_all(fds):
         os.close(fd)
 
 
-def pipelined_add_fd(stage, capabilities, end):
+def pipelined_add_fd(stage, capabilities, end, opaque=""):
     """Several add-fd, each with its own fd, while QEMU is busy: who gets which?"""
     fds = files(stage.place, 4)
     client = stage.session(*capabilities)
     client.send('{"execute":"query-qmp-schema"}' * 2)
     for i, fd in enumerate(fds):
-        client.send(json.dumps({"execute": "add-fd", "arguments": {"fdset-id": 10 + i}, "id": i}) + end, [fd])
+        command = {"execute": "add-fd", "arguments": {"fdset-id": 10 + i, "opaque": opaque}, "id": i}
+        client.send(json.dumps(command) + end, [fd])
     replies = [client.read_reply(), client.read_reply()] + [client.read_reply() for _ in fds]
     got = {reply["id"]: reply.get("return") for reply in replies if "id" in reply}
     for i, fd in enumerate(fds):
@@ -207,6 +208,8 @@ def on_qemu(place, tap):
             lambda stage, end=end: pipelined_add_fd(stage, [], end))
         test("out-of-band on, add-fd pipelined, %s: each gets its own fd" % name)(
             lambda stage, end=end: pipelined_add_fd(stage, ["oob"], end))
+    test("out-of-band on, add-fd pipelined, 20 KB each: each gets its own fd")(
+        lambda stage: pipelined_add_fd(stage, ["oob"], "\n", "x" * 20000))
     test("fd on a blank before getfd")(lambda stage: fd_then_others(stage, b" "))
     test("fd on a line end before getfd")(lambda stage: fd_then_others(stage, b"\n"))
     test("fd on another command before getfd")(lambda stage: fd_then_others(stage, PLAIN))
