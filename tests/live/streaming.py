@@ -171,6 +171,12 @@ def _(old):
     check_equal([replies[i]["return"][0]["speed"] for i in (0, 2)], [4096, 8192])
 
 
+@old("query-commands names what the client may use")
+def _(old):
+    names = {command["name"] for command in old.client.call("query-commands")}
+    check_equal([name for name in OLD_COMMANDS if name not in names], [])
+
+
 # --- a client of today, a server of 2011 -----------------------------------------------------------
 
 TODAYS = {
