@@ -232,7 +232,7 @@ static int rules_read(const char *path, struct buffer *b) {
 static void rules_print(const struct diag_set *diags) {
     struct buffer b = BUFFER_INIT;
 
-    if (diag_set_print(diags, &b) == 0)
+    if (diag_set_print(diags, &b) == 0 && b.n > 0)
         fwrite(b.data, 1, b.n, stderr);
     buffer_deinit(&b);
 }
