@@ -11,6 +11,7 @@ KINDS = {
     "fuzz targets": ["tests/fuzz/*.[ch]"],
     "live tests": ["tests/live/*.py"],
     "lints": ["tests/lint/*.py"],
+    "files that tests read": ["tests/cases/**/*", "tests/live/**/*", "tests/lint/*", "tests/unit/*"],
     "rule files": ["rules/*.jsonc"],
     "manual pages": ["man/*.[1-9]"],
     "scripts": ["scripts/*"],
@@ -22,6 +23,8 @@ def unnamed(patterns):
     for path in sorted(p for pattern in patterns for p in lint.TOP.glob(pattern) if p.is_file()):
         name = str(path.relative_to(lint.TOP))
         stem = name.removesuffix(".c")
+        if "__pycache__" in name:
+            continue
         # a test program is named without its suffix, which automake adds
         if name not in words and not (name.startswith("tests/") and stem in words):
             yield f"{name}: not in Makefile.am"
