@@ -1,5 +1,7 @@
 """Makefile.am names every file, so that nothing is left out of the build or the tarball."""
 
+import re
+
 import lint
 
 report = lint.Report()
@@ -18,12 +20,15 @@ KINDS = {
     "unit files": ["systemd/*.service", "systemd/*.socket"],
 }
 
+# by a build in the source tree, or by Python
+MADE = re.compile(r"\.(?:o|log|trs|gcno|gcda)$|/\.|/__pycache__/")
+
 
 def unnamed(patterns):
     for path in sorted(p for pattern in patterns for p in lint.TOP.glob(pattern) if p.is_file()):
         name = str(path.relative_to(lint.TOP))
         stem = name.removesuffix(".c")
-        if "__pycache__" in name:
+        if MADE.search(name):
             continue
         # a test program is named without its suffix, which automake adds
         if name not in words and not (name.startswith("tests/") and stem in words):
