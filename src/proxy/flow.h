@@ -93,6 +93,7 @@ struct session {
 
     struct list queue; /* struct held.in_queue, towards the client */
     size_t n_queue, n_queue_bytes;
+    size_t n_filling; /* places that are being filled: nothing is sent meanwhile */
     struct held *eol; /* the line end that comes next belongs to this one */
 
     struct list deferred;

@@ -71,7 +71,7 @@ int queue_eol(struct session *s, const char *text, size_t n, struct rides *rides
 
     if (rides_is_empty(rides) && (s->eol || s->input[SIDE_SERVER].skips_eol))
         n_eol = line_end(text, n, &is_whole);
-    if (s->eol)
+    if (s->eol && !s->eol->is_edited)
         r = append(s, s->eol, text, n_eol); /* kept for the message if it passes as it came */
     if (is_whole) {
         s->eol = NULL;
@@ -126,7 +126,7 @@ static int flush_one(struct session *s, struct held *h) {
 }
 
 int queue_flush(struct session *s) {
-    while (!list_is_empty(&s->queue)) {
+    while (s->n_filling == 0 && !list_is_empty(&s->queue)) {
         struct held *h = list_entry(s->queue.next, struct held, in_queue);
         int r;
 

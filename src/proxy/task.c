@@ -139,16 +139,15 @@ static int begin_own(struct session *s, const struct engine_own *own, struct hel
 /* what the rules ordered beside the message itself, in its place in the order */
 static int send_own_all(struct session *s, struct exchange *x, struct held *place) {
     struct held *last = place;
-    int r;
+    int r = 0;
 
-    for (const struct engine_own *own = x->own; own; own = own->next) {
+    s->n_filling++;
+    for (const struct engine_own *own = x->own; own && r == 0; own = own->next)
         r = own->kind == ENGINE_OWN_EVENT_BEFORE ? begin_own(s, own, &place, true) : begin_own(s, own, &last, false);
-        if (r < 0)
-            return r;
-    }
+    s->n_filling--;
     x->own = NULL;
     x->own_last = &x->own;
-    return 0;
+    return r;
 }
 
 /* the line end that follows an edited command is not skipped: it is the client's own */
@@ -481,8 +480,8 @@ static int pass_message(struct session *s, struct task *t) {
     }
     if (x->is_changed)
         r = queue_fill(s, t->held, x->message.text, x->message.n_text, true);
-    else
-        r = queue_fill(s, t->held, t->raw.data, t->raw.n, false);
+    else /* what comes behind it must not come before its line end */
+        r = queue_fill(s, t->held, t->raw.data, t->raw.n, x->own != NULL);
     if (r == 0)
         r = send_own_all(s, x, t->held);
     task_free(s, t);
