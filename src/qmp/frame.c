@@ -43,17 +43,17 @@ enum lex {
     _LEX_N,
 };
 
-/* what a byte does; those from ACT_STRING on are the first byte of a token */
+/* what a byte does */
 enum act {
     ACT_ERROR, /* 0, see lexer_table */
     ACT_SKIP,
     ACT_STRING_BYTE,
-    ACT_STRING_END,
     ACT_WORD_BYTE,
-    ACT_STRING,
+    ACT_STRING, /* from here on it begins a token, */
     ACT_NUMBER,
     ACT_WORD,
-    ACT_COLON,
+    ACT_STRING_END, /* (this one does not) */
+    ACT_COLON,      /* and from here on it is the whole of it */
     ACT_COMMA,
     ACT_OPEN_OBJECT,
     ACT_OPEN_LIST,
@@ -106,16 +106,17 @@ static void string_begin(struct frame_reader *r, bool is_key, bool is_name, size
     }
 }
 
-/* more of the string being read, when it is one that matters */
+/* more of the key or name being read */
 static void string_append(struct frame_reader *r, const char *text, size_t n) {
-    size_t room = sizeof(r->key_text) - size_min(r->n_key_text, sizeof(r->key_text));
-
-    if (memchr(text, '\\', n))
-        r->frame.is_escaped = true;
-    if (!r->is_key)
-        return;
-    memcpy(r->key_text + sizeof(r->key_text) - room, text, size_min(n, room));
-    r->n_key_text = (uint8_t)size_min(r->n_key_text + n, sizeof(r->key_text) + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\\')
+            r->frame.is_escaped = true;
+        if (r->is_key && r->n_key_text <= sizeof(r->key_text)) {
+            if (r->n_key_text < sizeof(r->key_text))
+                r->key_text[r->n_key_text] = text[i];
+            r->n_key_text++;
+        }
+    }
 }
 
 static void key_end(struct frame_reader *r) {
@@ -361,7 +362,7 @@ static void count_reset(struct frame_reader *r) {
 }
 
 /* Return: false when QEMU refuses the message for its size and starts afresh (since 11.1 it waits for the balance) */
-static bool count_token(struct frame_reader *r, size_t n_bytes) {
+static inline bool count_token(struct frame_reader *r, size_t n_bytes) {
     bool is_over;
 
     is_over = r->n_token_bytes + n_bytes + 1 > FRAME_MAX_TOKEN_BYTES ||
@@ -377,43 +378,26 @@ static bool count_token(struct frame_reader *r, size_t n_bytes) {
  * One byte, whatever stood before it: moves the lexer on and counts.
  * Return: false when QEMU answers an error right here and starts afresh.
  */
-static bool count_byte(struct frame_reader *r, uint16_t entry, size_t at) {
+static inline bool count_byte(struct frame_reader *r, uint16_t entry, size_t at) {
+    static const int8_t braces[_ACT_N] = {[ACT_OPEN_OBJECT] = 1, [ACT_CLOSE_OBJECT] = -1};
+    static const int8_t brackets[_ACT_N] = {[ACT_OPEN_LIST] = 1, [ACT_CLOSE_LIST] = -1};
+    enum act act = ENTRY_ACT(entry);
     bool is_fine = true;
 
     if (entry & ENTRY_ENDS)
         is_fine = count_token(r, at - r->token_at);
     r->lexer = ENTRY_LEX(entry);
-    switch ((enum act)ENTRY_ACT(entry)) {
-    case ACT_ERROR:
+    if (act == ACT_ERROR) {
         count_reset(r);
         return false;
-    case ACT_SKIP:
-    case ACT_STRING_BYTE:
-    case ACT_WORD_BYTE:
-        return is_fine;
-    case ACT_STRING:
-    case ACT_NUMBER:
-    case ACT_WORD:
-        r->token_at = at;
-        return is_fine;
-    case ACT_STRING_END:
-        return count_token(r, at + 1 - r->token_at) && is_fine;
-    case ACT_OPEN_OBJECT:
-        r->n_braces++;
-        break;
-    case ACT_CLOSE_OBJECT:
-        r->n_braces--;
-        break;
-    case ACT_OPEN_LIST:
-        r->n_brackets++;
-        break;
-    case ACT_CLOSE_LIST:
-        r->n_brackets--;
-        break;
-    default:
-        break;
     }
-    return count_token(r, 1) && is_fine;
+    if (act >= ACT_STRING && act != ACT_STRING_END)
+        r->token_at = at;
+    if (act < ACT_STRING_END)
+        return is_fine;
+    r->n_braces += braces[act];
+    r->n_brackets += brackets[act];
+    return count_token(r, at + 1 - r->token_at) && is_fine;
 }
 
 /* ---- client: grammar; a function returns whether the object can still be valid ---- */
@@ -679,13 +663,23 @@ static enum frame_scan client_outside(struct frame_reader *r, const char *text, 
     return kind;
 }
 
-/* Return: how many bytes of plain string there were */
-static size_t client_skip_plain(struct frame_reader *r, const char *text, size_t n) {
-    size_t n_plain = string_skip_plain(text, n);
+/*
+ * What most bytes are: white space between tokens, and plain characters of a
+ * string.  They change nothing, and so need no look at the tables.
+ * Return: how many there are
+ */
+static size_t client_skip_easy(struct frame_reader *r, const char *text, size_t n) {
+    size_t i = 0;
 
-    if (n_plain > 0 && (r->is_key || r->is_name))
-        string_append(r, text, n_plain);
-    return n_plain;
+    if (r->lexer == LEX_START) {
+        while (i < n && is_blank((unsigned char)text[i]))
+            i++;
+    } else if (string_is_plain(r)) {
+        i = string_skip_plain(text, n);
+        if (r->is_key || r->is_name)
+            string_append(r, text, i);
+    }
+    return i;
 }
 
 static enum frame_scan client_inside(struct frame_reader *r, const char *text, size_t n,
@@ -697,8 +691,7 @@ static enum frame_scan client_inside(struct frame_reader *r, const char *text, s
         bool is_valid;
         uint16_t entry;
 
-        if (string_is_plain(r))
-            i += client_skip_plain(r, text + i, n - i);
+        i += client_skip_easy(r, text + i, n - i);
         if (i == n)
             break;
         entry = lexer_entry(r, (unsigned char)text[i]);
