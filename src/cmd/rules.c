@@ -216,7 +216,7 @@ static int rules_read_fd(const char *path, int fd, struct buffer *b) {
     return n < 0 ? rules_cannot_read(path, errno) : 0;
 }
 
-static int rules_read(const char *path, struct buffer *b) {
+int rules_read_file(const char *path, struct buffer *b) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int r;
 
@@ -263,7 +263,7 @@ static int rules_load_paths(const struct paths *paths, const struct program_opti
     int r = sources && texts ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < paths->n; i++) {
-        r = rules_read(paths->path[i], &texts[i]);
+        r = rules_read_file(paths->path[i], &texts[i]);
         sources[i] = (struct program_source){
             .path = paths->path[i], .text = texts[i].data, .n_text = texts[i].n};
     }

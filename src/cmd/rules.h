@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/buffer.h"
 #include "rule/program.h"
 
 struct rules_choice {
@@ -33,3 +34,6 @@ enum {
  */
 int rules_load(const struct rules_choice *choice, const struct program_options *options,
                struct program **ret_program, size_t *ret_n_files);
+
+/* append what stands in a file.  Return: 0, RULES_E_FAILED, -ENOMEM */
+int rules_read_file(const char *path, struct buffer *b);

@@ -1,0 +1,717 @@
+#include "proxy/case.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "json/reader.h"
+#include "proxy/compare.h"
+#include "proxy/player.h"
+
+enum case_step_kind { CASE_SEND, CASE_RECEIVE, CASE_RECEIVE_EXACTLY, CASE_WAIT, CASE_CLOSE, CASE_SEE_END };
+
+struct case_step {
+    struct case_step *next;
+    enum case_step_kind kind;
+    enum side side;
+    size_t at, n_at;          /* the line */
+    const struct json *value; /* a message; NULL: bytes */
+    const char *text;         /* bytes */
+    size_t n_text;
+    size_t n_fds;
+    uint64_t ms;
+};
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct arena *arena;
+    const struct diag_source *source;
+    struct diag_set *diags;
+    struct case_dialogue shared;   /* what is said before the first "case:" */
+    struct case_dialogue *dialogue; /* NULL: none has begun */
+    struct case_dialogue *first, **last;
+    bool is_titled; /* there is a "case:" in the file */
+    bool is_invalid;
+};
+
+/* a piece of a line, without blanks around it */
+struct words {
+    const char *text;
+    size_t n;
+};
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static struct words trimmed(const char *text, size_t n) {
+    while (n > 0 && is_blank(text[0]))
+        text++, n--;
+    while (n > 0 && is_blank(text[n - 1]))
+        n--;
+    return (struct words){text, n};
+}
+
+static void fault(struct reading *r, struct words w, const char *way_out, const char *message) {
+    diag_add(r->diags, DIAG_ERROR, r->source, (size_t)(w.text - r->source->text), w.n, way_out, "%s", message);
+    r->is_invalid = true;
+}
+
+static bool is_same(struct words w, const char *text) {
+    return w.n == strlen(text) && memcmp(w.text, text, w.n) == 0;
+}
+
+/* Return: does @w begin with @start?  Then *ret is what follows */
+static bool begins(struct words w, const char *start, struct words *ret) {
+    size_t n = strlen(start);
+
+    if (w.n < n || memcmp(w.text, start, n) != 0)
+        return false;
+    *ret = trimmed(w.text + n, w.n - n);
+    return true;
+}
+
+/* up to the next blank.  Return: false when there is none left */
+static bool next_word(struct words *rest, struct words *ret) {
+    size_t n = 0;
+
+    *rest = trimmed(rest->text, rest->n);
+    while (n < rest->n && !is_blank(rest->text[n]))
+        n++;
+    *ret = (struct words){rest->text, n};
+    *rest = (struct words){rest->text + n, rest->n - n};
+    return n > 0;
+}
+
+static bool read_number(struct words w, uint64_t *ret) {
+    *ret = 0;
+    for (size_t i = 0; i < w.n; i++) {
+        if (w.text[i] < '0' || w.text[i] > '9' || *ret > UINT32_MAX)
+            return false;
+        *ret = *ret * 10 + (uint64_t)(w.text[i] - '0');
+    }
+    return w.n > 0;
+}
+
+static int begin_dialogue(struct reading *r, size_t at) {
+    struct case_dialogue *d = arena_alloc(r->arena, sizeof(*d));
+
+    if (!d)
+        return -ENOMEM;
+    *d = r->shared;
+    d->at = at;
+    d->last = &d->first;
+    *r->last = d;
+    r->last = &d->next;
+    r->dialogue = d;
+    return 0;
+}
+
+/* --- settings -------------------------------------------------------------------------------------- */
+
+static int set_rules(struct reading *r, struct case_dialogue *d, struct words w) {
+    struct words rest = w, word;
+    size_t n = 0;
+
+    while (next_word(&rest, &word))
+        n++;
+    d->rules = arena_alloc(r->arena, (n + 1) * sizeof(*d->rules));
+    if (!d->rules)
+        return -ENOMEM;
+    for (size_t i = 0; next_word(&w, &word); i++) {
+        d->rules[i] = arena_copy(r->arena, word.text, word.n);
+        if (!d->rules[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int set_client(struct reading *r, struct case_dialogue *d, struct words w) {
+    if (is_same(w, "new"))
+        d->options.client = DIALECT_NEW;
+    else if (is_same(w, "old"))
+        d->options.client = DIALECT_OLD;
+    else
+        fault(r, w, NULL, "the client is old or new");
+    return 0;
+}
+
+static int set_client_version(struct reading *r, struct case_dialogue *d, struct words w) {
+    struct version version;
+
+    if (version_read(w.text, w.n, &version))
+        fault(r, w, "write it as MAJOR.MINOR", "this is no version number");
+    d->options.client_version = arena_copy(r->arena, w.text, w.n);
+    return d->options.client_version ? 0 : -ENOMEM;
+}
+
+static int set_server_version(struct reading *r, struct case_dialogue *d, struct words w) {
+    struct version v;
+    char greeting[200];
+    size_t n;
+
+    if (version_read(w.text, w.n, &v)) {
+        fault(r, w, "write it as MAJOR.MINOR", "this is no version number");
+        return 0;
+    }
+    n = (size_t)snprintf(greeting, sizeof(greeting),
+                         "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %u, \"minor\": %u, \"major\": %u}, \"package\": \"\"}, "
+                         "\"capabilities\": [\"oob\"]}}",
+                         v.micro, v.minor, v.major);
+    d->greeting = arena_copy(r->arena, greeting, n);
+    return d->greeting ? 0 : -ENOMEM;
+}
+
+static int set_server_commands(struct reading *r, struct case_dialogue *d, struct words w) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct words word;
+
+    buffer_append_string(&b, "[");
+    while (next_word(&w, &word))
+        buffer_printf(&b, "%s{\"name\": \"%.*s\"}", b.n > 1 ? ", " : "", (int)word.n, word.text);
+    buffer_append_string(&b, "]");
+    if (b.failed)
+        return -ENOMEM;
+    d->commands = arena_copy(r->arena, b.data, b.n);
+    return d->commands ? 0 : -ENOMEM;
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+    bool is_ms; /* uint32_t, otherwise size_t */
+} limit_table[] = {
+    {"max_message_bytes", offsetof(struct limits, max_message_bytes), false},
+    {"max_pending", offsetof(struct limits, max_pending), false},
+    {"max_held", offsetof(struct limits, max_held), false},
+    {"max_held_bytes", offsetof(struct limits, max_held_bytes), false},
+    {"max_facts", offsetof(struct limits, max_facts), false},
+    {"max_out_bytes", offsetof(struct limits, max_out_bytes), false},
+    {"ask_timeout_ms", offsetof(struct limits, ask_timeout_ms), true},
+    {"fd_timeout_ms", offsetof(struct limits, fd_timeout_ms), true},
+};
+
+static bool set_limit(struct limits *limits, struct words name, uint64_t value) {
+    for (size_t i = 0; i < ARRAY_SIZE(limit_table); i++) {
+        char *field = (char *)limits + limit_table[i].offset;
+
+        if (!is_same(name, limit_table[i].name))
+            continue;
+        if (limit_table[i].is_ms)
+            *(uint32_t *)field = (uint32_t)value;
+        else
+            *(size_t *)field = (size_t)value;
+        return true;
+    }
+    return false;
+}
+
+static int set_limits(struct reading *r, struct case_dialogue *d, struct words w) {
+    struct words word;
+
+    while (next_word(&w, &word)) {
+        const char *sign = memchr(word.text, '=', word.n);
+        size_t n_name = sign ? (size_t)(sign - word.text) : word.n;
+        uint64_t value;
+
+        if (!sign || !read_number((struct words){sign + 1, word.n - n_name - 1}, &value))
+            fault(r, word, "write NAME=NUMBER", "this is no limit");
+        else if (!set_limit(&d->limits, (struct words){word.text, n_name}, value))
+            fault(r, word, "they stand in qmp-shim(1) under LIMITS", "there is no such limit");
+    }
+    return 0;
+}
+
+static int set_handshake(struct reading *r, struct case_dialogue *d, struct words w) {
+    d->has_no_handshake = is_same(w, "none");
+    d->is_oob = is_same(w, "oob");
+    if (!d->has_no_handshake && !d->is_oob)
+        fault(r, w, "oob: the client enables it; none: there is none", "the handshake is oob or none");
+    return 0;
+}
+
+static int set_probe(struct reading *r, struct case_dialogue *d, struct words w) {
+    if (w.n > 0)
+        fault(r, w, NULL, "nothing follows no-probe");
+    d->options.no_probe = true;
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*set)(struct reading *r, struct case_dialogue *d, struct words w);
+} setting_table[] = {
+    {"rules:", set_rules},
+    {"client:", set_client},
+    {"client-version:", set_client_version},
+    {"server-version:", set_server_version},
+    {"server-commands:", set_server_commands},
+    {"limits:", set_limits},
+    {"handshake:", set_handshake},
+    {"no-probe", set_probe},
+};
+
+/* Return: 0, -ENOMEM; *ret_is: it was one */
+static int read_setting(struct reading *r, struct words line, bool *ret_is) {
+    struct case_dialogue *d = r->dialogue ? r->dialogue : &r->shared;
+    struct words w;
+
+    for (size_t i = 0; i < ARRAY_SIZE(setting_table); i++) {
+        if (!begins(line, setting_table[i].name, &w))
+            continue;
+        *ret_is = true;
+        if (d->first)
+            fault(r, line, "before the first line of the dialogue", "settings come first");
+        return setting_table[i].set(r, d, w);
+    }
+    *ret_is = false;
+    return 0;
+}
+
+/* --- steps ----------------------------------------------------------------------------------------- */
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* one character behind a backslash; *at is behind it then */
+static bool read_escape(struct words w, size_t *at, char *ret) {
+    static const char letters[] = "nrt\\\"", meanings[] = "\n\r\t\\\"";
+    const char *letter = *at < w.n ? strchr(letters, w.text[*at]) : NULL;
+
+    if (letter) {
+        *ret = meanings[letter - letters];
+        ++*at;
+        return true;
+    }
+    if (*at + 2 >= w.n || w.text[*at] != 'x' || hex_digit(w.text[*at + 1]) < 0 || hex_digit(w.text[*at + 2]) < 0)
+        return false;
+    *ret = (char)(hex_digit(w.text[*at + 1]) * 16 + hex_digit(w.text[*at + 2]));
+    *at += 3;
+    return true;
+}
+
+/* "…" with \n \r \t \\ \" \xHH; the string ends where @w does */
+static int read_quoted(struct reading *r, struct words w, struct case_step *step) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    size_t at = 1;
+    char c;
+
+    if (w.n < 2 || w.text[0] != '"' || w.text[w.n - 1] != '"') {
+        fault(r, w, "with \\n \\r \\t \\\\ \\\" \\xHH in it", "write the bytes in quotation marks");
+        return 0;
+    }
+    while (at < w.n - 1) {
+        c = w.text[at++];
+        if (c == '\\' && !read_escape(w, &at, &c)) {
+            fault(r, (struct words){w.text + at - 1, 2}, "\\n \\r \\t \\\\ \\\" and \\xHH are", "this is no escape");
+            return 0;
+        }
+        buffer_append(&b, &c, 1);
+    }
+    if (b.failed)
+        return -ENOMEM;
+    step->text = arena_copy(r->arena, b.data ? b.data : "", b.n);
+    step->n_text = b.n;
+    return step->text ? 0 : -ENOMEM;
+}
+
+static int read_json(struct reading *r, struct words w, struct case_step *step) {
+    struct json_fault where;
+    struct json *value;
+    int x;
+
+    x = json_read(r->arena, w.text, w.n, false, &value, &where);
+    if (x < 0)
+        return x;
+    if (x > 0)
+        fault(r, (struct words){w.text + where.at, size_min(where.n, w.n - size_min(where.at, w.n))}, "write raw \"…\" for what is no JSON",
+              where.message);
+    else
+        step->value = value;
+    return 0;
+}
+
+/* " with N fds" at the end of @w goes */
+static size_t take_fds(struct words *w) {
+    static const char with[] = " with ";
+    const char *found = NULL;
+    struct words rest, number;
+    uint64_t n;
+
+    for (size_t i = 0; i + strlen(with) < w->n; i++)
+        if (memcmp(w->text + i, with, strlen(with)) == 0)
+            found = w->text + i;
+    if (!found)
+        return 0;
+    rest = trimmed(found + strlen(with), w->n - (size_t)(found - w->text) - strlen(with));
+    if (!next_word(&rest, &number) || !read_number(number, &n))
+        return 0;
+    rest = trimmed(rest.text, rest.n);
+    if (!is_same(rest, "fd") && !is_same(rest, "fds"))
+        return 0;
+    *w = trimmed(w->text, (size_t)(found - w->text));
+    return (size_t)n;
+}
+
+static int read_content(struct reading *r, struct words w, struct case_step *step) {
+    struct words bytes;
+
+    step->n_fds = take_fds(&w);
+    if (step->kind == CASE_RECEIVE_EXACTLY)
+        return read_quoted(r, w, step);
+    if (step->kind == CASE_SEND && begins(w, "raw", &bytes))
+        return read_quoted(r, bytes, step);
+    return read_json(r, w, step);
+}
+
+static int read_wait(struct reading *r, struct words w, struct case_step *step) {
+    struct words number = w;
+    uint64_t unit = 1;
+
+    while (number.n > 0 && (number.text[number.n - 1] < '0' || number.text[number.n - 1] > '9'))
+        number.n--;
+    if (is_same((struct words){w.text + number.n, w.n - number.n}, "s"))
+        unit = 1000;
+    else if (!is_same((struct words){w.text + number.n, w.n - number.n}, "ms"))
+        number.n = 0;
+    if (!read_number(number, &step->ms))
+        fault(r, w, "for example 200ms or 5s", "this is no time");
+    step->ms *= unit;
+    return 0;
+}
+
+static const struct {
+    const char *start;
+    enum case_step_kind kind;
+    enum side side;
+    int (*read)(struct reading *r, struct words w, struct case_step *step); /* NULL: nothing follows */
+} step_table[] = {
+    {"client>", CASE_SEND, SIDE_CLIENT, read_content},
+    {"client<=", CASE_RECEIVE_EXACTLY, SIDE_CLIENT, read_content},
+    {"client<", CASE_RECEIVE, SIDE_CLIENT, read_content},
+    {"client closes", CASE_CLOSE, SIDE_CLIENT, NULL},
+    {"client sees end", CASE_SEE_END, SIDE_CLIENT, NULL},
+    {"qemu>", CASE_SEND, SIDE_SERVER, read_content},
+    {"qemu<=", CASE_RECEIVE_EXACTLY, SIDE_SERVER, read_content},
+    {"qemu<", CASE_RECEIVE, SIDE_SERVER, read_content},
+    {"qemu closes", CASE_CLOSE, SIDE_SERVER, NULL},
+    {"qemu sees end", CASE_SEE_END, SIDE_SERVER, NULL},
+    {"after", CASE_WAIT, SIDE_CLIENT, read_wait},
+};
+
+static int add_step(struct reading *r, struct words line, size_t row, struct words w) {
+    struct case_step *step = arena_alloc(r->arena, sizeof(*step));
+    int x;
+
+    if (!step)
+        return -ENOMEM;
+    step->kind = step_table[row].kind;
+    step->side = step_table[row].side;
+    step->at = (size_t)(line.text - r->source->text);
+    step->n_at = line.n;
+    if (!r->dialogue) {
+        x = begin_dialogue(r, step->at);
+        if (x < 0)
+            return x;
+    }
+    *r->dialogue->last = step;
+    r->dialogue->last = &step->next;
+    if (!step_table[row].read) {
+        if (w.n > 0)
+            fault(r, w, NULL, "nothing follows here");
+        return 0;
+    }
+    return step_table[row].read(r, w, step);
+}
+
+static int read_step(struct reading *r, struct words line) {
+    struct words w;
+
+    for (size_t i = 0; i < ARRAY_SIZE(step_table); i++)
+        if (begins(line, step_table[i].start, &w))
+            return add_step(r, line, i, w);
+    fault(r, line, "qmp-shim-rules(5) tells what a case file can say", "this line says nothing");
+    return 0;
+}
+
+/* --- lines ------------------------------------------------------------------------------------------ */
+
+static int read_title(struct reading *r, struct words line, struct words title) {
+    int x;
+
+    if (r->dialogue && !r->is_titled)
+        fault(r, line, "put \"case:\" before its first line too", "the dialogue above has no title");
+    r->is_titled = true;
+    x = begin_dialogue(r, (size_t)(line.text - r->source->text));
+    if (x < 0)
+        return x;
+    r->dialogue->title = arena_copy(r->arena, title.text, title.n);
+    return r->dialogue->title ? 0 : -ENOMEM;
+}
+
+/* the first comment says what the file shows */
+static int read_comment(struct reading *r, struct words comment) {
+    if (r->shared.title || r->dialogue)
+        return 0;
+    r->shared.title = arena_copy(r->arena, comment.text, comment.n);
+    return r->shared.title ? 0 : -ENOMEM;
+}
+
+static int read_line(struct reading *r, struct words line) {
+    struct words w;
+    bool is_setting;
+    int x;
+
+    if (line.n == 0)
+        return 0;
+    if (begins(line, "#", &w))
+        return read_comment(r, w);
+    if (begins(line, "case:", &w))
+        return read_title(r, line, w);
+    x = read_setting(r, line, &is_setting);
+    return x < 0 || is_setting ? x : read_step(r, line);
+}
+
+int case_read(struct arena *arena, const struct diag_source *source, struct case_dialogue **ret_first, struct diag_set *diags) {
+    struct reading r = {
+        .arena = arena,
+        .source = source,
+        .diags = diags,
+        .shared = {.source = source, .limits = LIMITS_DEFAULT, .greeting = "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}"},
+        .last = &r.first,
+    };
+    int x;
+
+    for (size_t at = 0; at < source->n_text;) {
+        const char *newline = memchr(source->text + at, '\n', source->n_text - at);
+        size_t n = newline ? (size_t)(newline - source->text) - at : source->n_text - at;
+
+        x = read_line(&r, trimmed(source->text + at, n));
+        if (x < 0)
+            return x;
+        at += n + 1;
+    }
+    if (!r.first && !r.is_invalid)
+        fault(&r, (struct words){source->text, 0}, "for example: client> {\"execute\": \"stop\"}", "there is no dialogue here");
+    *ret_first = r.first;
+    return r.is_invalid ? CASE_E_INVALID : 0;
+}
+
+/* --- playing --------------------------------------------------------------------------------------- */
+
+struct play {
+    const struct case_dialogue *dialogue;
+    struct player player;
+    struct compare names;
+    struct diag_set *diags;
+    bool has_seen_end[2];
+};
+
+static const char *const side_names[] = {[SIDE_CLIENT] = "client", [SIDE_SERVER] = "qemu"};
+
+/* bytes of a peer as one line */
+static void append_shown(struct buffer *b, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c == '\n')
+            buffer_append_string(b, "\\n");
+        else if (c == '\r')
+            buffer_append_string(b, "\\r");
+        else if (c < ' ' || c == 0x7f)
+            buffer_printf(b, "\\x%02x", c);
+        else
+            buffer_append(b, text + i, 1);
+    }
+}
+
+static int failed(struct play *p, const struct case_step *step, struct buffer *detail, const char *who, const char *what) {
+    char *way_out;
+
+    if (p->player.is_bytewise)
+        buffer_append_string(detail, detail->n > 0 ? " (sent byte by byte)" : "sent byte by byte");
+    way_out = buffer_steal_string(detail);
+    if (!way_out)
+        return -ENOMEM;
+    diag_add(p->diags, DIAG_ERROR, p->dialogue->source, step ? step->at : p->dialogue->source->n_text, step ? step->n_at : 0,
+             way_out[0] ? way_out : NULL, "%s %s", who, what);
+    free(way_out);
+    return CASE_E_FAILED;
+}
+
+/* what stands in the inbox of @side, for a finding */
+static void append_inbox(struct play *p, enum side side, struct buffer *detail) {
+    struct player_item item;
+
+    if (!player_peek(&p->player, side, &item)) {
+        buffer_append_string(detail, "nothing came");
+        return;
+    }
+    buffer_append_string(detail, "came: ");
+    append_shown(detail, item.text, item.n);
+    if (item.n_fds > 0)
+        buffer_printf(detail, " with %zu fd%s", item.n_fds, item.n_fds > 1 ? "s" : "");
+}
+
+/* before anything else happens all that arrived must have been mentioned */
+static int check_inboxes(struct play *p, const struct case_step *next) {
+    for (size_t side = 0; side < 2; side++) {
+        _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+        struct player_item item;
+        bool is_finished = session_is_finished(p->player.session, (enum side)side) && !p->player.has_closed[side];
+
+        if (player_peek(&p->player, (enum side)side, &item)) {
+            append_inbox(p, (enum side)side, &detail);
+            return failed(p, next, &detail, side_names[side], "got, before this line, what no line tells of");
+        }
+        if (is_finished && !p->has_seen_end[side])
+            return failed(p, next, &detail, side_names[side], "saw the end before this line, and no line tells of it");
+        player_take(&p->player, (enum side)side, p->player.inbox[side].text.n);
+    }
+    return 0;
+}
+
+static int play_send(struct play *p, const struct case_step *step) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT, detail = BUFFER_INIT;
+    int r;
+
+    if (!step->value)
+        return player_send(&p->player, step->side, step->text, step->n_text, step->n_fds);
+    r = compare_fill(&p->names, step->value, &b);
+    if (r == COMPARE_E_UNKNOWN)
+        return failed(p, step, &detail, side_names[step->side], "cannot say this: a number in it stands for nothing yet");
+    buffer_append_string(&b, "\r\n");
+    if (r < 0 || b.failed)
+        return -ENOMEM;
+    return player_send(&p->player, step->side, b.data, b.n, step->n_fds);
+}
+
+static int not_as_expected(struct play *p, const struct case_step *step, const char *where) {
+    _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+
+    append_inbox(p, step->side, &detail);
+    if (where && where[0])
+        buffer_printf(&detail, " (it differs at %s)", where);
+    return failed(p, step, &detail, side_names[step->side], "did not get this");
+}
+
+static int play_receive(struct play *p, const struct case_step *step) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    struct player_item item;
+    struct json *came;
+    int r;
+
+    if (!player_peek(&p->player, step->side, &item) || !item.is_message)
+        return not_as_expected(p, step, NULL);
+    r = json_read(&arena, item.text, item.n, false, &came, NULL);
+    if (r == 0)
+        r = compare_value(&p->names, step->value, came);
+    if (r < 0)
+        return r;
+    if (r > 0 || item.n_fds != step->n_fds)
+        return not_as_expected(p, step, r > 0 ? p->names.where : "its fds");
+    player_take(&p->player, step->side, item.end);
+    return 0;
+}
+
+static int play_receive_exactly(struct play *p, const struct case_step *step) {
+    _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+    const struct buffer *inbox = &p->player.inbox[step->side].text;
+
+    if (inbox->n >= step->n_text && (step->n_text == 0 || memcmp(inbox->data, step->text, step->n_text) == 0) &&
+        player_count_fds(&p->player, step->side, step->n_text) == step->n_fds) {
+        player_take(&p->player, step->side, step->n_text);
+        return 0;
+    }
+    buffer_append_string(&detail, "came: ");
+    append_shown(&detail, inbox->data, inbox->n);
+    return failed(p, step, &detail, side_names[step->side], "did not get just these bytes");
+}
+
+static int play_see_end(struct play *p, const struct case_step *step) {
+    _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+
+    if (!session_is_finished(p->player.session, step->side))
+        return failed(p, step, &detail, side_names[step->side], "does not see the end");
+    p->has_seen_end[step->side] = true;
+    return 0;
+}
+
+static int play_wait(struct play *p, const struct case_step *step) {
+    _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+    int r;
+
+    r = player_wait(&p->player, step->ms);
+    return r == PLAYER_E_STUCK ? failed(p, step, &detail, "the shim", "does not let time pass") : r;
+}
+
+static int play_step(struct play *p, const struct case_step *step) {
+    switch (step->kind) {
+    case CASE_SEND:
+        return play_send(p, step);
+    case CASE_RECEIVE:
+        return play_receive(p, step);
+    case CASE_RECEIVE_EXACTLY:
+        return play_receive_exactly(p, step);
+    case CASE_WAIT:
+        return play_wait(p, step);
+    case CASE_CLOSE:
+        return player_close(&p->player, step->side);
+    default:
+        return play_see_end(p, step);
+    }
+}
+
+static bool is_receiving(const struct case_step *step) {
+    return step->kind == CASE_RECEIVE || step->kind == CASE_RECEIVE_EXACTLY || step->kind == CASE_SEE_END;
+}
+
+static int play_handshake(struct play *p) {
+    _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
+    const struct case_dialogue *d = p->dialogue;
+    struct player_handshake how = {.greeting = d->greeting, .is_oob = d->is_oob, .commands = d->commands};
+    int r;
+
+    if (d->has_no_handshake)
+        return 0;
+    r = player_shake_hands(&p->player, &how);
+    if (r <= 0)
+        return r;
+    append_inbox(p, SIDE_CLIENT, &detail);
+    buffer_append_string(&detail, " to the client, ");
+    append_inbox(p, SIDE_SERVER, &detail);
+    return failed(p, d->first, &detail, "the handshake", "went wrong before this; write it in the file, after \"handshake: none\"");
+}
+
+static int play_all(struct play *p) {
+    int r;
+
+    r = play_handshake(p);
+    for (const struct case_step *step = p->dialogue->first; r == 0 && step; step = step->next) {
+        r = is_receiving(step) ? 0 : check_inboxes(p, step);
+        if (r == 0)
+            r = play_step(p, step);
+    }
+    return r ? r : check_inboxes(p, NULL);
+}
+
+int case_play(const struct case_dialogue *d, struct program *program, bool is_bytewise, struct diag_set *diags) {
+    struct play p = {.dialogue = d, .diags = diags};
+    int r;
+
+    compare_init(&p.names);
+    r = player_init(&p.player, program, &d->limits, is_bytewise, NULL, NULL);
+    if (r == 0)
+        r = play_all(&p);
+    player_deinit(&p.player);
+    compare_deinit(&p.names);
+    return r;
+}
