@@ -402,6 +402,8 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
         return true; /* the client is not read on, see session_wants() */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
+    if (from == SIDE_CLIENT && s->is_oob && (!rides_is_empty(&s->input[from].rides) || s->has_fds_upstream))
+        return true; /* its reply has to be found: nothing may follow it before */
     if (frame->kind == FRAME_UNKNOWN || (from == SIDE_CLIENT && s->program && frame->n_bytes <= SESSION_SMALL_BYTES))
         return true;
     if (from == SIDE_CLIENT)
