@@ -24,8 +24,10 @@ void bindings_join(struct bindings *b, const struct bindings *fork) {
 struct bindings *bindings_fork(struct arena *arena, const struct bindings *b) {
     struct bindings *fork = bindings_new(arena, b->vars, b->outer);
 
-    if (fork)
-        bindings_join(fork, b);
+    if (!fork)
+        return NULL;
+    fork->group = b->group;
+    bindings_join(fork, b);
     return fork;
 }
 

@@ -72,9 +72,12 @@ struct unbound {
     int first;
 };
 
+/* of the list that is about to be written; in one of its rows a variable is bound there or not at all */
 static bool is_bound_in_rows(const struct bindings *b, size_t var) {
-    for (; b; b = b->outer)
-        if (b->vars->var[var].group && b->rows[b->vars->var[var].group])
+    size_t group = b->vars->var[var].group;
+
+    for (; group > 0 && b && b->group != group; b = b->outer)
+        if (b->rows[group])
             return true;
     return false;
 }

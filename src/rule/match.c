@@ -115,6 +115,7 @@ static int match_each(struct match *m, const struct pattern *p, const struct jso
         rows->row[i] = bindings_new(m->arena, b->vars, b);
         if (!rows->row[i])
             return -ENOMEM;
+        rows->row[i]->group = p->group;
         r = match(m, &p->items[0], &value->items[i], rows->row[i]);
         if (r)
             return r;
@@ -138,6 +139,7 @@ static int match_every(struct match *m, const struct pattern *p, const struct js
 
         if (!row)
             return -ENOMEM;
+        row->group = p->group;
         r = match(m, &p->items[0], &value->items[i], row);
         if (r < 0)
             return r;
