@@ -239,11 +239,14 @@ static int test_file(struct test *t, const char *path) {
 }
 
 static int test_all(struct test *t, char **paths) {
-    for (; *paths; paths++)
-        if (test_file(t, *paths) < 0) {
-            fputs("qmp-shim test: out of memory\n", stderr);
+    for (; *paths; paths++) {
+        int r = test_file(t, *paths);
+
+        if (r < 0) {
+            fprintf(stderr, "qmp-shim test: %s: %s\n", *paths, strerror(-r));
             return COMMAND_FAILED;
         }
+    }
     if (t->is_tap)
         printf("1..%zu\n", t->n_passed + t->n_failed);
     else

@@ -203,11 +203,11 @@ static int rule_after_reply(struct load_rule *lr, const struct json *value) {
 
 static int compile_fact(struct load_rule *lr, const struct json *table, struct fact_picture *fact, bool has_value) {
     const struct json *entry = table->type == JSON_OBJECT && table->n_items == 1 ? &table->items[0] : NULL;
-    struct json key = {.type = JSON_STRING, .text = table->text, .n_text = table->n_text};
+    struct json *key = arena_alloc(lr->load->arena, sizeof(*key)); /* a constant key is kept */
     int r;
 
     fact->table = arena_copy(lr->load->arena, table->key, table->n_key);
-    if (!fact->table)
+    if (!fact->table || !key)
         return -ENOMEM;
     if (!has_value)
         return folded(lr->load, pattern_compile(&lr->compiler, table, &fact->key));
@@ -215,11 +215,12 @@ static int compile_fact(struct load_rule *lr, const struct json *table, struct f
         fault(lr->load, table, "{\"TABLE\": {\"$key\": {\"name\": \"$value\"}}}", "a table maps one key to an object");
         return 0;
     }
-    key.string = entry->key;
-    key.n_string = entry->n_key;
-    key.text = entry->key_text;
-    key.n_text = entry->n_key_text;
-    r = folded(lr->load, pattern_compile(&lr->compiler, &key, &fact->key));
+    key->type = JSON_STRING;
+    key->string = entry->key;
+    key->n_string = entry->n_key;
+    key->text = entry->key_text;
+    key->n_text = entry->n_key_text;
+    r = folded(lr->load, pattern_compile(&lr->compiler, key, &fact->key));
     if (r < 0)
         return r;
     return folded(lr->load, pattern_compile(&lr->compiler, entry, &fact->value));
