@@ -42,6 +42,7 @@ struct task {
     struct task *parent;       /* TASK_ASK: who asked; NULL: nobody waits any more */
     struct task *child;        /* the ask that is out for this task */
     uint64_t number;           /* of its id on the way to the server, while in flight; else 0 */
+    uint64_t turn;             /* it was the so-many-th command sent; replies without an id are told by it */
     uint64_t deadline_ms;      /* UINT64_MAX: none */
     struct buffer raw;         /* the message as it came */
     struct buffer id;          /* the client's id as JSON text; n is 0: it gave none */
@@ -94,6 +95,8 @@ struct session {
     struct list queue; /* struct held.in_queue, towards the client */
     size_t n_queue, n_queue_bytes;
     size_t n_filling; /* places that are being filled: nothing is sent meanwhile */
+    bool is_streaming;   /* a message of the server is half sent: nothing may come between */
+    struct held *stream; /* such a message while it waits in the queue */
     struct held *eol; /* the line end that comes next belongs to this one */
 
     struct list deferred;
@@ -122,6 +125,10 @@ struct held *queue_add(struct session *s, struct held *after, struct held *befor
 void queue_drop(struct session *s, struct held *h);
 /* bytes that pass unchanged, behind all that waits */
 int queue_pass(struct session *s, const char *text, size_t n, struct rides *rides);
+/* a piece of a message that passes as it comes; @is_last: it ends here.  @text is copied unless @is_borrowed */
+int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last);
+/* a message that waits for nobody, but does not come into the midst of another */
+int queue_overtake(struct session *s, const char *text, size_t n);
 /* the line end behind a message of the server */
 int queue_eol(struct session *s, const char *text, size_t n, struct rides *rides);
 /* a message takes its place: as it came, with a line end of its own, or not at all (@text is NULL) */
@@ -133,7 +140,7 @@ int queue_flush(struct session *s);
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind);
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
 int task_begin_probe(struct session *s);
-/* Return: the task in flight under the id @id, or NULL */
+/* Return: the task whose reply comes under the id @id (@n_id is 0: without one), or NULL */
 struct task *task_find(struct session *s, const char *id, size_t n_id);
 int task_reply(struct session *s, struct task *t, const char *text, size_t n);
 /* release replies whose event has come */

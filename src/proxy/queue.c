@@ -46,7 +46,7 @@ int queue_pass(struct session *s, const char *text, size_t n, struct rides *ride
     if (list_is_empty(&s->queue))
         return rides_push(rides, &s->out[SIDE_CLIENT], text, n, true);
     h = list_entry(s->queue.prev, struct held, in_queue);
-    if (!h->is_ready || h->is_edited || !rides_is_empty(rides)) {
+    if (!h->is_ready || h->is_edited || h == s->stream || !rides_is_empty(rides)) {
         h = queue_add(s, NULL, NULL);
         if (!h)
             return -ENOMEM;
@@ -113,6 +113,56 @@ int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bo
     return append(s, h, eol.data, eol.n);
 }
 
+/* begin to send a message that passes as it comes, or put it where it has to wait */
+static int begin_stream(struct session *s) {
+    if (list_is_empty(&s->queue)) {
+        s->is_streaming = true;
+        return 0;
+    }
+    s->stream = queue_add(s, NULL, NULL);
+    if (!s->stream)
+        return -ENOMEM;
+    s->stream->is_ready = true;
+    return 0;
+}
+
+static int stream_to_held(struct session *s, const char *text, size_t n, struct rides *rides) {
+    struct held *h = s->stream;
+
+    for (size_t i = 0; i < rides->n; i++)
+        if (rides_add_take(&h->rides, h->text.n + rides->ride[i].at, &rides->ride[i].fds) < 0)
+            return -ENOMEM;
+    rides_deinit(rides);
+    return append(s, h, text, n);
+}
+
+int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last) {
+    int r = 0;
+
+    if (!s->is_streaming && !s->stream)
+        r = begin_stream(s);
+    if (r == 0 && s->stream)
+        r = stream_to_held(s, text, n, rides);
+    else if (r == 0)
+        r = rides_push(rides, &s->out[SIDE_CLIENT], text, n, is_borrowed);
+    if (r < 0 || !is_last)
+        return r;
+    s->stream = NULL;
+    s->is_streaming = false;
+    return queue_flush(s);
+}
+
+int queue_overtake(struct session *s, const char *text, size_t n) {
+    struct held *h, *first = list_is_empty(&s->queue) ? NULL : list_entry(s->queue.next, struct held, in_queue);
+    int r;
+
+    h = queue_add(s, NULL, first);
+    if (!h)
+        return -ENOMEM;
+    r = queue_fill(s, h, text, n, true);
+    return r < 0 ? r : queue_flush(s);
+}
+
 static int flush_one(struct session *s, struct held *h) {
     int r;
 
@@ -121,12 +171,16 @@ static int flush_one(struct session *s, struct held *h) {
         s->eol = NULL;
         s->input[SIDE_SERVER].skips_eol = h->is_edited;
     }
+    if (s->stream == h) { /* the rest of it is sent as it comes */
+        s->stream = NULL;
+        s->is_streaming = true;
+    }
     queue_drop(s, h);
     return r;
 }
 
 int queue_flush(struct session *s) {
-    while (s->n_filling == 0 && !list_is_empty(&s->queue)) {
+    while (s->n_filling == 0 && !s->is_streaming && !list_is_empty(&s->queue)) {
         struct held *h = list_entry(s->queue.next, struct held, in_queue);
         int r;
 

@@ -171,7 +171,6 @@ static int client_capabilities(struct session *s, const char *text, size_t n, co
         return r;
     if (!s->program || s->negotiation != NEGOTIATION_NONE)
         return client_passes(s, text, n, frame, rides, is_borrowed);
-    s->negotiation = NEGOTIATION_ASKED;
     return task_begin_command(s, text, n, frame, rides, TASK_CAPABILITIES);
 }
 
@@ -339,21 +338,11 @@ static int server_object(struct session *s, const char *text, size_t n, const st
 
 /* --- bytes to pieces ----------------------------------------------------------------------------------------- */
 
-/* what passes as it comes, whichever side it is from */
-static int pass_bytes(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
-    struct held *last;
-    int r;
-
+/* what passes as it comes, whichever side it is from; @is_last: nothing more belongs to it */
+static int pass_bytes(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last) {
     if (from == SIDE_CLIENT)
         return client_input(s, DEFERRED_RAW, text, n, NULL, rides, is_borrowed);
-    if (is_borrowed || !list_is_empty(&s->queue))
-        return queue_pass(s, text, n, rides);
-    last = queue_add(s, NULL, NULL);
-    if (!last)
-        return -ENOMEM;
-    last->rides = rides_steal(rides);
-    r = queue_fill(s, last, text, n, false);
-    return r < 0 ? r : queue_flush(s);
+    return queue_stream(s, text, n, rides, is_borrowed, is_last);
 }
 
 static int object(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
@@ -429,7 +418,7 @@ static int part_of_object(struct session *s, enum side from, const char *text, s
         in->skips_eol = false;
     }
     rides = rides_steal(&in->rides);
-    r = pass_bytes(s, from, text, n, &rides, false);
+    r = pass_bytes(s, from, text, n, &rides, false, false);
     s->is_uncertain = was_uncertain; /* it is one command for all that */
     drop_tail(in);
     return r;
@@ -442,7 +431,7 @@ static int streamed(struct session *s, enum side from, const char *text, size_t 
     bool was_uncertain = s->is_uncertain;
     int r;
 
-    r = pass_bytes(s, from, text, n, &rides, true);
+    r = pass_bytes(s, from, text, n, &rides, true, is_whole);
     s->is_uncertain = was_uncertain;
     if (!is_whole)
         return r;
@@ -466,7 +455,7 @@ static int broken(struct session *s, enum side from, const char *text, size_t n)
         r = join_tail(in, &text, &n);
     rides = rides_steal(&in->rides);
     if (r == 0)
-        r = pass_bytes(s, from, text, n, &rides, is_borrowed);
+        r = pass_bytes(s, from, text, n, &rides, is_borrowed, true);
     rides_deinit(&rides);
     drop_tail(in);
     return r;

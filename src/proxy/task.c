@@ -61,10 +61,28 @@ struct task *task_free(struct session *s, struct task *t) {
     return NULL;
 }
 
+/*
+ * A reply without an id: QEMU 2.12 leaves it out for an unknown command.  It
+ * is for whoever's turn it is, when that is certain.
+ */
+static struct task *find_by_turn(struct session *s) {
+    if (s->is_uncertain || s->is_oob)
+        return NULL;
+    list_for_each(i, &s->tasks) {
+        struct task *t = list_entry(i, struct task, in_session);
+
+        if (t->number && t->turn == s->n_answered)
+            return t;
+    }
+    return NULL;
+}
+
 struct task *task_find(struct session *s, const char *id, size_t n_id) {
     size_t n = strlen(TASK_ID_PREFIX);
     uint64_t number = 0;
 
+    if (n_id == 0)
+        return find_by_turn(s);
     if (s->n_in_flight == 0 || n_id <= n + 1 || memcmp(id, TASK_ID_PREFIX, n) != 0)
         return NULL;
     for (size_t i = n; i < n_id - 1; i++)
@@ -111,7 +129,7 @@ static int send_tracked(struct session *s, struct task *t, const char *text, siz
     snprintf(id, sizeof(id), TASK_ID_PREFIX "%llu\"", (unsigned long long)++s->last_number);
     t->number = s->last_number;
     s->n_in_flight++;
-    s->n_sent++;
+    t->turn = ++s->n_sent;
     out_ride_take(&s->out[SIDE_SERVER], &fds);
     r = message_put_id(&b, FRAME_CLIENT, text, n, id, strlen(id));
     if (r == 0 && is_own)
@@ -121,7 +139,8 @@ static int send_tracked(struct session *s, struct task *t, const char *text, siz
 
 /* a command of the shim's own */
 static int send_own(struct session *s, struct task *t, const char *text, size_t n) {
-    t->deadline_ms = s->time.now_ms + s->limits.ask_timeout_ms;
+    if (t->kind != TASK_THEN) /* nobody waits for that one */
+        t->deadline_ms = s->time.now_ms + s->limits.ask_timeout_ms;
     s->stats.n_asked++;
     session_trace(s, TRACE_ASKED, -1, NULL, NULL, 0, text, n, NULL);
     return send_tracked(s, t, text, n, true);
@@ -174,13 +193,6 @@ static int flush_parked(struct session *s, struct task *t) {
             return r;
     }
     return 0;
-}
-
-/* an out-of-band reply waits for nobody */
-static int deliver_oob(struct session *s, const char *text, size_t n) {
-    int r = out_copy(&s->out[SIDE_CLIENT], text, n);
-
-    return r < 0 ? r : out_copy(&s->out[SIDE_CLIENT], "\r\n", 2);
 }
 
 /* the reply to a command of the client takes its place, and the task ends */
@@ -244,7 +256,7 @@ static int reply_to_command(struct session *s, struct task *t, const char *text,
         session_trace(s, is_changed ? TRACE_REWRITTEN : TRACE_ANSWERED, SIDE_SERVER, x, text, n, b.data, b.n, NULL);
     }
     if (t->is_oob) {
-        r = deliver_oob(s, b.data, b.n);
+        r = queue_overtake(s, b.data, b.n); /* an out-of-band reply waits for nobody */
         task_free(s, t);
         return r;
     }
@@ -401,36 +413,58 @@ static int begin_own(struct session *s, const struct engine_own *own, struct hel
     return own->kind == ENGINE_OWN_COMMAND ? begin_then(s, own) : begin_emit(s, own, place, is_before);
 }
 
+/* as it came */
+static int pass_raw(struct session *s, struct task *t) {
+    int r;
+
+    s->n_sent++;
+    r = rides_push(&t->rides, &s->out[SIDE_SERVER], t->raw.data, t->raw.n, false);
+    task_free(s, t);
+    return r;
+}
+
+/* its reply is nobody's business here */
+static int send_untracked(struct session *s, struct task *t) {
+    struct exchange *x = t->exchange;
+    struct fds fds;
+    int r;
+
+    if (!x->is_changed)
+        return pass_raw(s, t);
+    s->n_sent++;
+    fds = rides_last(&t->rides);
+    out_ride_take(&s->out[SIDE_SERVER], &fds);
+    r = out_copy(&s->out[SIDE_SERVER], x->message.text, x->message.n_text);
+    task_free(s, t);
+    return r;
+}
+
 /* the command goes to the server */
 static int pass_command(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
-    const char *text = x->is_changed ? x->message.text : t->raw.data;
-    size_t n = x->is_changed ? x->message.n_text : t->raw.n;
-    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t || t->is_answer;
+    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t;
     uint32_t timeout_ms;
-    int r;
 
+    if (is_tracked && s->n_in_flight >= s->limits.max_pending) {
+        s->stats.n_failed++;
+        session_trace(s, TRACE_FAILED, SIDE_CLIENT, x, t->raw.data, t->raw.n, NULL, 0, "too many commands in flight");
+        return pass_raw(s, t);
+    }
     if (x->is_changed) {
         s->stats.n_rewritten++;
-        session_trace(s, TRACE_REWRITTEN, SIDE_CLIENT, x, t->raw.data, t->raw.n, text, n, NULL);
+        session_trace(s, TRACE_REWRITTEN, SIDE_CLIENT, x, t->raw.data, t->raw.n, x->message.text, x->message.n_text, NULL);
     }
-    if (is_tracked && s->n_in_flight < s->limits.max_pending) {
-        t->is_blocking = engine_is_holding(x, &timeout_ms) && !t->is_oob;
-        if (engine_is_holding(x, &timeout_ms))
-            list_append(&s->engine.waits, &x->in_waits);
-        return send_tracked(s, t, text, n, false);
-    }
-    s->n_sent++;
-    if (x->is_changed) {
-        struct fds fds = rides_last(&t->rides);
-
-        out_ride_take(&s->out[SIDE_SERVER], &fds);
-        r = out_copy(&s->out[SIDE_SERVER], text, n);
+    if (!is_tracked)
+        return send_untracked(s, t);
+    if (engine_is_holding(x, &timeout_ms)) {
+        t->is_blocking = !t->is_oob;
+        list_append(&s->engine.waits, &x->in_waits);
     } else {
-        r = rides_push(&t->rides, &s->out[SIDE_SERVER], text, n, false);
+        t->is_blocking = false;
     }
-    task_free(s, t);
-    return r;
+    if (x->is_changed)
+        return send_tracked(s, t, x->message.text, x->message.n_text, false);
+    return send_tracked(s, t, t->raw.data, t->raw.n, false);
 }
 
 /* answered here; in its turn, which is at once when nothing else is under way */
@@ -563,18 +597,11 @@ static int take_id(struct task *t) {
     return buffer_status(&t->id);
 }
 
-static int pass_raw(struct session *s, struct task *t) {
-    int r;
-
-    s->n_sent++;
-    r = rides_push(&t->rides, &s->out[SIDE_SERVER], t->raw.data, t->raw.n, false);
-    task_free(s, t);
-    return r;
-}
-
 static int run_command(struct session *s, struct task *t) {
     int r;
 
+    if (t->kind == TASK_CAPABILITIES)
+        s->negotiation = NEGOTIATION_ASKED;
     if (t->kind != TASK_COMMAND)
         return send_tracked(s, t, t->raw.data, t->raw.n, false);
     r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
