@@ -4,12 +4,12 @@
  *
  * The client's scanner is three machines, one on top of the other:
  *
- *   lexer    bytes to tokens: a table, as QEMU's own
+ *   lexer    bytes to tokens (lexer.h)
  *   count    brackets and limits: where QEMU thinks that a message ends
  *   grammar  is the object still valid?  Runs inside objects only
  *
- * Outside of valid objects only the first two run, and so both sides agree on
- * where the next message begins, whatever is sent.
+ * Outside of valid objects only the first two run, so that both sides agree
+ * on where the next message begins, whatever is sent.
  *
  * The server's scanner knows strings, brackets and the top level.
  */
@@ -19,48 +19,10 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "qmp/lexer.h"
 
 /* what the value at the top level is for */
 enum key { KEY_OTHER, KEY_ID, KEY_NAME };
-
-/* what is being read */
-enum lex {
-    LEX_RECOVERY, /* after a lexical error; 0, see lexer_table */
-    LEX_START,    /* between tokens */
-    LEX_DOUBLE,   /* a string in double quotes */
-    LEX_DOUBLE_ESCAPE,
-    LEX_SINGLE, /* a string in single quotes */
-    LEX_SINGLE_ESCAPE,
-    LEX_SIGN, /* a number: -12.34e+56 */
-    LEX_ZERO,
-    LEX_INTEGER,
-    LEX_POINT,
-    LEX_FRACTION,
-    LEX_E,
-    LEX_E_SIGN,
-    LEX_EXPONENT,
-    LEX_WORD,
-    _LEX_N,
-};
-
-/* what a byte does */
-enum act {
-    ACT_ERROR, /* 0, see lexer_table */
-    ACT_SKIP,
-    ACT_STRING_BYTE,
-    ACT_WORD_BYTE,
-    ACT_STRING, /* from here on it begins a token, */
-    ACT_NUMBER,
-    ACT_WORD,
-    ACT_STRING_END, /* (this one does not) */
-    ACT_COLON,      /* and from here on it is the whole of it */
-    ACT_COMMA,
-    ACT_OPEN_OBJECT,
-    ACT_OPEN_LIST,
-    ACT_CLOSE_OBJECT,
-    ACT_CLOSE_LIST,
-    _ACT_N,
-};
 
 /* what may come next in an object */
 enum expect {
@@ -176,176 +138,6 @@ static void string_end(struct frame_reader *r, size_t at) {
     r->is_key = r->is_name = false;
 }
 
-/* ---- client: lexer ---- */
-
-/* the order makes ranges of what a string goes on with, and of what recovery skips */
-enum class {
-    CLASS_CONTROL, /* 0: what class_table does not mention */
-    CLASS_LINE_END,
-    CLASS_RESET, /* bytes that UTF-8 never has */
-    CLASS_TAB,
-    CLASS_SPACE,
-    CLASS_MINUS,
-    CLASS_PLUS,
-    CLASS_POINT,
-    CLASS_ZERO,
-    CLASS_DIGIT,
-    CLASS_SMALL, /* a letter, in lower case */
-    CLASS_SMALL_E,
-    CLASS_BIG_E,
-    CLASS_OTHER,
-    CLASS_DOUBLE,
-    CLASS_SINGLE,
-    CLASS_BACKSLASH,
-    CLASS_COLON,
-    CLASS_COMMA,
-    CLASS_OPEN_OBJECT,
-    CLASS_OPEN_LIST,
-    CLASS_CLOSE_OBJECT,
-    CLASS_CLOSE_LIST,
-    _CLASS_N,
-};
-
-static const uint8_t class_table[256] = {
-    ['\t'] = CLASS_TAB,           ['\n'] = CLASS_LINE_END,       ['\r'] = CLASS_LINE_END,
-    [' '] = CLASS_SPACE,          ['!'] = CLASS_OTHER,           ['"'] = CLASS_DOUBLE,
-    ['#' ... '&'] = CLASS_OTHER,  ['\''] = CLASS_SINGLE,         ['(' ... '*'] = CLASS_OTHER,
-    ['+'] = CLASS_PLUS,           [','] = CLASS_COMMA,           ['-'] = CLASS_MINUS,
-    ['.'] = CLASS_POINT,          ['/'] = CLASS_OTHER,           ['0'] = CLASS_ZERO,
-    ['1' ... '9'] = CLASS_DIGIT,  [':'] = CLASS_COLON,           [';' ... 'D'] = CLASS_OTHER,
-    ['E'] = CLASS_BIG_E,          ['F' ... 'Z'] = CLASS_OTHER,   ['['] = CLASS_OPEN_LIST,
-    ['\\'] = CLASS_BACKSLASH,     [']'] = CLASS_CLOSE_LIST,      ['^' ... '`'] = CLASS_OTHER,
-    ['a' ... 'd'] = CLASS_SMALL,  ['e'] = CLASS_SMALL_E,         ['f' ... 'z'] = CLASS_SMALL,
-    ['{'] = CLASS_OPEN_OBJECT,    ['|'] = CLASS_OTHER,           ['}'] = CLASS_CLOSE_OBJECT,
-    ['~' ... 0xFD] = CLASS_OTHER, [0xFE ... 0xFF] = CLASS_RESET,
-};
-
-/* an entry: the next state, what the byte does, and whether it ended a number or word that stood before it */
-#define ENTRY(lex, act) ((lex) | (act) << 4)
-#define ENTRY_ENDS (1 << 8)
-#define ENTRY_LEX(entry) ((entry)&15)
-#define ENTRY_ACT(entry) ((entry) >> 4 & 15)
-
-_Static_assert(_LEX_N <= 16 && _ACT_N <= 16, "an entry has four bits for each");
-
-/* what ends recovery; and what ends a number or word is read from LEX_START at once, too */
-#define ROW_STRUCTURE(ends)                                                                        \
-    [CLASS_LINE_END] = ENTRY(LEX_START, ACT_SKIP) | (ends),                                        \
-    [CLASS_COLON] = ENTRY(LEX_START, ACT_COLON) | (ends),                                          \
-    [CLASS_COMMA] = ENTRY(LEX_START, ACT_COMMA) | (ends),                                          \
-    [CLASS_OPEN_OBJECT] = ENTRY(LEX_START, ACT_OPEN_OBJECT) | (ends),                              \
-    [CLASS_OPEN_LIST] = ENTRY(LEX_START, ACT_OPEN_LIST) | (ends),                                  \
-    [CLASS_CLOSE_OBJECT] = ENTRY(LEX_START, ACT_CLOSE_OBJECT) | (ends),                            \
-    [CLASS_CLOSE_LIST] = ENTRY(LEX_START, ACT_CLOSE_LIST) | (ends)
-
-#define ROW_START(ends)                                                                            \
-    ROW_STRUCTURE(ends), [CLASS_SPACE] = ENTRY(LEX_START, ACT_SKIP) | (ends),                      \
-                         [CLASS_TAB] = ENTRY(LEX_START, ACT_SKIP) | (ends),                        \
-                         [CLASS_DOUBLE] = ENTRY(LEX_DOUBLE, ACT_STRING) | (ends),                  \
-                         [CLASS_SINGLE] = ENTRY(LEX_SINGLE, ACT_STRING) | (ends),                  \
-                         [CLASS_MINUS] = ENTRY(LEX_SIGN, ACT_NUMBER) | (ends)
-
-#define ROW_STRING(lex)                                                                            \
-    [CLASS_SPACE... CLASS_OTHER] = ENTRY(lex, ACT_STRING_BYTE),                                    \
-                    [CLASS_COLON... CLASS_CLOSE_LIST] = ENTRY(lex, ACT_STRING_BYTE)
-
-#define ROW_ESCAPE(lex) [CLASS_SPACE... CLASS_CLOSE_LIST] = ENTRY(lex, ACT_STRING_BYTE)
-
-#define ROW_E [CLASS_SMALL_E] = ENTRY(LEX_E, ACT_SKIP), [CLASS_BIG_E] = ENTRY(LEX_E, ACT_SKIP)
-
-#define ROW_DIGITS(lex) [CLASS_ZERO] = ENTRY(lex, ACT_SKIP), [CLASS_DIGIT] = ENTRY(lex, ACT_SKIP)
-
-/* what is not mentioned is an error */
-static const uint16_t lexer_table[_LEX_N][_CLASS_N] = {
-    [LEX_RECOVERY] =
-        {
-            ROW_STRUCTURE(0),
-            [CLASS_TAB... CLASS_BACKSLASH] = ENTRY(LEX_RECOVERY, ACT_SKIP),
-        },
-    [LEX_START] =
-        {
-            ROW_START(0),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD),
-            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD),
-            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_NUMBER),
-            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_NUMBER),
-        },
-    [LEX_DOUBLE] =
-        {
-            ROW_STRING(LEX_DOUBLE),
-            [CLASS_SINGLE] = ENTRY(LEX_DOUBLE, ACT_STRING_BYTE),
-            [CLASS_BACKSLASH] = ENTRY(LEX_DOUBLE_ESCAPE, ACT_STRING_BYTE),
-            [CLASS_DOUBLE] = ENTRY(LEX_START, ACT_STRING_END),
-        },
-    [LEX_DOUBLE_ESCAPE] = {ROW_ESCAPE(LEX_DOUBLE)},
-    [LEX_SINGLE] =
-        {
-            ROW_STRING(LEX_SINGLE),
-            [CLASS_DOUBLE] = ENTRY(LEX_SINGLE, ACT_STRING_BYTE),
-            [CLASS_BACKSLASH] = ENTRY(LEX_SINGLE_ESCAPE, ACT_STRING_BYTE),
-            [CLASS_SINGLE] = ENTRY(LEX_START, ACT_STRING_END),
-        },
-    [LEX_SINGLE_ESCAPE] = {ROW_ESCAPE(LEX_SINGLE)},
-    [LEX_SIGN] =
-        {
-            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_SKIP),
-            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_SKIP),
-        },
-    [LEX_ZERO] =
-        {
-            ROW_START(ENTRY_ENDS),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            [CLASS_POINT] = ENTRY(LEX_POINT, ACT_SKIP),
-        },
-    [LEX_INTEGER] =
-        {
-            ROW_START(ENTRY_ENDS),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            ROW_DIGITS(LEX_INTEGER),
-            ROW_E,
-            [CLASS_POINT] = ENTRY(LEX_POINT, ACT_SKIP),
-        },
-    [LEX_POINT] = {ROW_DIGITS(LEX_FRACTION)},
-    [LEX_FRACTION] =
-        {
-            ROW_START(ENTRY_ENDS),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            ROW_DIGITS(LEX_FRACTION),
-            ROW_E,
-        },
-    [LEX_E] =
-        {
-            ROW_DIGITS(LEX_EXPONENT),
-            [CLASS_MINUS] = ENTRY(LEX_E_SIGN, ACT_SKIP),
-            [CLASS_PLUS] = ENTRY(LEX_E_SIGN, ACT_SKIP),
-        },
-    [LEX_E_SIGN] = {ROW_DIGITS(LEX_EXPONENT)},
-    [LEX_EXPONENT] =
-        {
-            ROW_START(ENTRY_ENDS),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD) | ENTRY_ENDS,
-            ROW_DIGITS(LEX_EXPONENT),
-        },
-    [LEX_WORD] =
-        {
-            ROW_START(ENTRY_ENDS),
-            [CLASS_SMALL] = ENTRY(LEX_WORD, ACT_WORD_BYTE),
-            [CLASS_ZERO] = ENTRY(LEX_ZERO, ACT_NUMBER) | ENTRY_ENDS,
-            [CLASS_DIGIT] = ENTRY(LEX_INTEGER, ACT_NUMBER) | ENTRY_ENDS,
-            [CLASS_SMALL_E] = ENTRY(LEX_WORD, ACT_WORD_BYTE),
-        },
-};
-
-static uint16_t lexer_entry(const struct frame_reader *r, unsigned char c) {
-    return lexer_table[r->lexer][class_table[c]];
-}
-
-static bool lexer_is_in_token(const struct frame_reader *r) {
-    return r->lexer != LEX_START && r->lexer != LEX_RECOVERY;
-}
-
 /* ---- client: count ---- */
 
 static bool count_is_open(const struct frame_reader *r) {
@@ -378,22 +170,24 @@ static inline bool count_token(struct frame_reader *r, size_t n_bytes) {
  * One byte, whatever stood before it: moves the lexer on and counts.
  * Return: false when QEMU answers an error right here and starts afresh.
  */
-static inline bool count_byte(struct frame_reader *r, uint16_t entry, size_t at) {
-    static const int8_t braces[_ACT_N] = {[ACT_OPEN_OBJECT] = 1, [ACT_CLOSE_OBJECT] = -1};
-    static const int8_t brackets[_ACT_N] = {[ACT_OPEN_LIST] = 1, [ACT_CLOSE_LIST] = -1};
-    enum act act = ENTRY_ACT(entry);
+static inline bool count_byte(struct frame_reader *r, uint16_t step, size_t at) {
+    static const int8_t braces[_LEXER_ACT_N] = {
+        [LEXER_ACT_OPEN_OBJECT] = 1, [LEXER_ACT_CLOSE_OBJECT] = -1};
+    static const int8_t brackets[_LEXER_ACT_N] = {
+        [LEXER_ACT_OPEN_LIST] = 1, [LEXER_ACT_CLOSE_LIST] = -1};
+    enum lexer_act act = LEXER_ACT(step);
     bool is_fine = true;
 
-    if (entry & ENTRY_ENDS)
+    if (step & LEXER_ENDS)
         is_fine = count_token(r, at - r->token_at);
-    r->lexer = ENTRY_LEX(entry);
-    if (act == ACT_ERROR) {
+    r->lexer = LEXER_STATE(step);
+    if (act == LEXER_ACT_ERROR) {
         count_reset(r);
         return false;
     }
-    if (act >= ACT_STRING && act != ACT_STRING_END)
+    if (act >= LEXER_ACT_STRING && act != LEXER_ACT_STRING_END)
         r->token_at = at;
-    if (act < ACT_STRING_END)
+    if (act < LEXER_ACT_STRING_END)
         return is_fine;
     r->n_braces += braces[act];
     r->n_brackets += brackets[act];
@@ -476,7 +270,7 @@ static bool string_byte(struct frame_reader *r, unsigned char c) {
         return string_hex(s, c);
     if (s->n_more > 0)
         return string_utf8_more(s, c);
-    if (r->lexer == LEX_DOUBLE_ESCAPE || r->lexer == LEX_SINGLE_ESCAPE)
+    if (r->lexer == LEXER_DOUBLE_ESCAPE || r->lexer == LEXER_SINGLE_ESCAPE)
         return string_escape(s, c);
     if (s->high)
         return c == '\\';
@@ -487,7 +281,8 @@ static bool string_byte(struct frame_reader *r, unsigned char c) {
 static bool string_is_plain(const struct frame_reader *r) {
     const struct frame_string *s = &r->string;
 
-    return (r->lexer == LEX_DOUBLE || r->lexer == LEX_SINGLE) && !(s->n_hex | s->n_more | s->high);
+    return (r->lexer == LEXER_DOUBLE || r->lexer == LEXER_SINGLE) &&
+           !(s->n_hex | s->n_more | s->high);
 }
 
 /* Return: how many bytes need no look at each */
@@ -502,38 +297,41 @@ static size_t string_skip_plain(const char *text, size_t n) {
     return i;
 }
 
-static const uint8_t expect_table[_EXPECT_N][_ACT_N] = {
-    [EXPECT_OBJECT] = {[ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY},
-    [EXPECT_FIRST_KEY] = {[ACT_STRING] = EXPECT_COLON, [ACT_CLOSE_OBJECT] = EXPECT_OUTER},
-    [EXPECT_KEY] = {[ACT_STRING] = EXPECT_COLON},
-    [EXPECT_COLON] = {[ACT_COLON] = EXPECT_MEMBER},
+static const uint8_t expect_table[_EXPECT_N][_LEXER_ACT_N] = {
+    [EXPECT_OBJECT] = {[LEXER_ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY},
+    [EXPECT_FIRST_KEY] =
+        {[LEXER_ACT_STRING] = EXPECT_COLON, [LEXER_ACT_CLOSE_OBJECT] = EXPECT_OUTER},
+    [EXPECT_KEY] = {[LEXER_ACT_STRING] = EXPECT_COLON},
+    [EXPECT_COLON] = {[LEXER_ACT_COLON] = EXPECT_MEMBER},
     [EXPECT_MEMBER] =
         {
-            [ACT_STRING] = EXPECT_AFTER_MEMBER,
-            [ACT_NUMBER] = EXPECT_AFTER_MEMBER,
-            [ACT_WORD] = EXPECT_AFTER_MEMBER,
-            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
-            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+            [LEXER_ACT_STRING] = EXPECT_AFTER_MEMBER,
+            [LEXER_ACT_NUMBER] = EXPECT_AFTER_MEMBER,
+            [LEXER_ACT_WORD] = EXPECT_AFTER_MEMBER,
+            [LEXER_ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [LEXER_ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
         },
-    [EXPECT_AFTER_MEMBER] = {[ACT_COMMA] = EXPECT_KEY, [ACT_CLOSE_OBJECT] = EXPECT_OUTER},
+    [EXPECT_AFTER_MEMBER] =
+        {[LEXER_ACT_COMMA] = EXPECT_KEY, [LEXER_ACT_CLOSE_OBJECT] = EXPECT_OUTER},
     [EXPECT_FIRST_ELEMENT] =
         {
-            [ACT_STRING] = EXPECT_AFTER_ELEMENT,
-            [ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
-            [ACT_WORD] = EXPECT_AFTER_ELEMENT,
-            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
-            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
-            [ACT_CLOSE_LIST] = EXPECT_OUTER,
+            [LEXER_ACT_STRING] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_WORD] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [LEXER_ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+            [LEXER_ACT_CLOSE_LIST] = EXPECT_OUTER,
         },
     [EXPECT_ELEMENT] =
         {
-            [ACT_STRING] = EXPECT_AFTER_ELEMENT,
-            [ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
-            [ACT_WORD] = EXPECT_AFTER_ELEMENT,
-            [ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
-            [ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
+            [LEXER_ACT_STRING] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_NUMBER] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_WORD] = EXPECT_AFTER_ELEMENT,
+            [LEXER_ACT_OPEN_OBJECT] = EXPECT_FIRST_KEY,
+            [LEXER_ACT_OPEN_LIST] = EXPECT_FIRST_ELEMENT,
         },
-    [EXPECT_AFTER_ELEMENT] = {[ACT_COMMA] = EXPECT_ELEMENT, [ACT_CLOSE_LIST] = EXPECT_OUTER},
+    [EXPECT_AFTER_ELEMENT] =
+        {[LEXER_ACT_COMMA] = EXPECT_ELEMENT, [LEXER_ACT_CLOSE_LIST] = EXPECT_OUTER},
 };
 
 static bool grammar_open(struct frame_reader *r, bool is_list) {
@@ -576,7 +374,7 @@ static bool grammar_string(struct frame_reader *r, unsigned char c, size_t at) {
 }
 
 /* the first byte of a token */
-static bool grammar_token(struct frame_reader *r, enum act act, unsigned char c, size_t at) {
+static bool grammar_token(struct frame_reader *r, enum lexer_act act, unsigned char c, size_t at) {
     enum expect next = expect_table[r->expect][act];
 
     if (next == EXPECT_NOTHING)
@@ -585,15 +383,15 @@ static bool grammar_token(struct frame_reader *r, enum act act, unsigned char c,
         r->value_at = at;
     r->expect = next;
     switch (act) {
-    case ACT_STRING:
+    case LEXER_ACT_STRING:
         return grammar_string(r, c, at);
-    case ACT_WORD:
+    case LEXER_ACT_WORD:
         return grammar_word(r, c);
-    case ACT_OPEN_OBJECT:
-    case ACT_OPEN_LIST:
-        return grammar_open(r, act == ACT_OPEN_LIST);
-    case ACT_CLOSE_OBJECT:
-    case ACT_CLOSE_LIST:
+    case LEXER_ACT_OPEN_OBJECT:
+    case LEXER_ACT_OPEN_LIST:
+        return grammar_open(r, act == LEXER_ACT_OPEN_LIST);
+    case LEXER_ACT_CLOSE_OBJECT:
+    case LEXER_ACT_CLOSE_LIST:
         return grammar_close(r, at);
     default:
         return true;
@@ -614,26 +412,26 @@ static bool grammar_string_end(struct frame_reader *r, unsigned char c, size_t a
     return true;
 }
 
-static bool grammar_byte(struct frame_reader *r, uint16_t entry, unsigned char c, size_t at) {
-    if (entry & ENTRY_ENDS) {
-        if (r->lexer == LEX_WORD && *r->word)
+static bool grammar_byte(struct frame_reader *r, uint16_t step, unsigned char c, size_t at) {
+    if (step & LEXER_ENDS) {
+        if (r->lexer == LEXER_WORD && *r->word)
             return false;
         if (count_depth(r) == 1)
             value_end(r, at);
     }
-    switch ((enum act)ENTRY_ACT(entry)) {
-    case ACT_ERROR:
+    switch ((enum lexer_act)LEXER_ACT(step)) {
+    case LEXER_ACT_ERROR:
         return false;
-    case ACT_SKIP:
+    case LEXER_ACT_SKIP:
         return true;
-    case ACT_STRING_BYTE:
+    case LEXER_ACT_STRING_BYTE:
         return grammar_string_byte(r, c);
-    case ACT_STRING_END:
+    case LEXER_ACT_STRING_END:
         return grammar_string_end(r, c, at);
-    case ACT_WORD_BYTE:
+    case LEXER_ACT_WORD_BYTE:
         return *r->word++ == c;
     default:
-        return grammar_token(r, ENTRY_ACT(entry), c, at);
+        return grammar_token(r, LEXER_ACT(step), c, at);
     }
 }
 
@@ -641,13 +439,14 @@ static bool grammar_byte(struct frame_reader *r, uint16_t entry, unsigned char c
 
 /* Return: what the next byte is part of; FRAME_PART when it begins an object */
 static enum frame_scan client_outside_kind(const struct frame_reader *r, unsigned char c) {
-    uint16_t entry = lexer_entry(r, c);
+    uint16_t step = lexer_step(r->lexer, c);
 
     if (count_is_open(r))
         return FRAME_RAW;
-    if (ENTRY_ACT(entry) == ACT_OPEN_OBJECT)
+    if (LEXER_ACT(step) == LEXER_ACT_OPEN_OBJECT)
         return FRAME_PART;
-    return ENTRY_LEX(entry) == LEX_START && ENTRY_ACT(entry) == ACT_SKIP ? FRAME_BLANK : FRAME_RAW;
+    return LEXER_STATE(step) == LEXER_START && LEXER_ACT(step) == LEXER_ACT_SKIP ? FRAME_BLANK
+                                                                                 : FRAME_RAW;
 }
 
 static enum frame_scan client_outside(struct frame_reader *r, const char *text, size_t n,
@@ -656,7 +455,7 @@ static enum frame_scan client_outside(struct frame_reader *r, const char *text, 
     size_t i = 0;
 
     do {
-        count_byte(r, lexer_entry(r, (unsigned char)text[i]), r->at + i);
+        count_byte(r, lexer_step(r->lexer, (unsigned char)text[i]), r->at + i);
         i++;
     } while (i < n && client_outside_kind(r, (unsigned char)text[i]) == kind);
     *ret_n = i;
@@ -671,7 +470,7 @@ static enum frame_scan client_outside(struct frame_reader *r, const char *text, 
 static size_t client_skip_easy(struct frame_reader *r, const char *text, size_t n) {
     size_t i = 0;
 
-    if (r->lexer == LEX_START) {
+    if (r->lexer == LEXER_START) {
         while (i < n && is_blank((unsigned char)text[i]))
             i++;
     } else if (string_is_plain(r)) {
@@ -689,14 +488,14 @@ static enum frame_scan client_inside(struct frame_reader *r, const char *text, s
 
     while (kind == FRAME_PART) {
         bool is_valid;
-        uint16_t entry;
+        uint16_t step;
 
         i += client_skip_easy(r, text + i, n - i);
         if (i == n)
             break;
-        entry = lexer_entry(r, (unsigned char)text[i]);
-        is_valid = grammar_byte(r, entry, (unsigned char)text[i], r->at + i);
-        is_valid = count_byte(r, entry, r->at + i) && is_valid;
+        step = lexer_step(r->lexer, (unsigned char)text[i]);
+        is_valid = grammar_byte(r, step, (unsigned char)text[i], r->at + i);
+        is_valid = count_byte(r, step, r->at + i) && is_valid;
         i++;
         if (!is_valid)
             kind = FRAME_BROKEN;
@@ -719,7 +518,7 @@ static enum frame_scan client_piece(struct frame_reader *r, const char *text, si
         }
         object_begin(r, r->at);
         r->expect = EXPECT_OBJECT;
-        r->lexer = LEX_START; /* a number or word before it ended here, and is no part of it */
+        r->lexer = LEXER_START; /* a number or word before it ended here, and is no part of it */
     }
     kind = client_inside(r, text, n, ret_n);
     r->at += *ret_n;
@@ -731,9 +530,9 @@ static enum frame_scan client_piece(struct frame_reader *r, const char *text, si
 
 /* QEMU gives up a token that gets too long at that very byte, in the midst of it */
 static bool client_drop_token(struct frame_reader *r) {
-    if (!lexer_is_in_token(r) || r->at - r->token_at <= FRAME_MAX_TOKEN_BYTES)
+    if (!lexer_is_in_token(r->lexer) || r->at - r->token_at <= FRAME_MAX_TOKEN_BYTES)
         return false;
-    r->lexer = LEX_START;
+    r->lexer = LEXER_START;
     count_reset(r);
     return true;
 }
@@ -745,7 +544,7 @@ static enum frame_scan client_scan(struct frame_reader *r, const char *text, siz
 
     /* a piece ends where the token could get too long, so that no byte has to be asked */
     do {
-        size_t n_token = lexer_is_in_token(r) ? r->at - r->token_at : 0;
+        size_t n_token = lexer_is_in_token(r->lexer) ? r->at - r->token_at : 0;
         size_t n_piece = size_min(n - i, FRAME_MAX_TOKEN_BYTES + 1 - n_token);
 
         kind = client_piece(r, text + i, n_piece, &n_piece);
@@ -765,19 +564,19 @@ static enum frame_scan client_scan(struct frame_reader *r, const char *text, siz
 static size_t server_skip_string(struct frame_reader *r, const char *text, size_t n) {
     size_t i = 0;
 
-    if (r->lexer == LEX_DOUBLE_ESCAPE) {
-        r->lexer = LEX_DOUBLE;
+    if (r->lexer == LEXER_DOUBLE_ESCAPE) {
+        r->lexer = LEXER_DOUBLE;
         i = 1;
     }
     while (i < n) {
         char c = text[i++];
 
         if (c == '"') {
-            r->lexer = LEX_START;
+            r->lexer = LEXER_START;
             break;
         }
         if (c == '\\' && i++ == n) {
-            r->lexer = LEX_DOUBLE_ESCAPE;
+            r->lexer = LEXER_DOUBLE_ESCAPE;
             return n;
         }
     }
@@ -793,7 +592,7 @@ static size_t server_skip_nested(struct frame_reader *r, const char *text, size_
     size_t i = 0;
 
     while (i < n && r->depth > 1) {
-        if (r->lexer != LEX_START)
+        if (r->lexer != LEXER_START)
             i += server_skip_string(r, text + i, n - i);
         while (i < n && !special[(unsigned char)text[i]])
             i++;
@@ -801,7 +600,7 @@ static size_t server_skip_nested(struct frame_reader *r, const char *text, size_
             break;
         switch (special[(unsigned char)text[i++]]) {
         case 1:
-            r->lexer = LEX_DOUBLE;
+            r->lexer = LEXER_DOUBLE;
             break;
         case 2:
             r->depth++;
@@ -817,7 +616,7 @@ static size_t server_skip_nested(struct frame_reader *r, const char *text, size_
 /* a string at the top level; Return: as server_skip_string() */
 static size_t server_string(struct frame_reader *r, const char *text, size_t n, size_t at) {
     size_t n_string = server_skip_string(r, text, n);
-    bool is_whole = r->lexer == LEX_START;
+    bool is_whole = r->lexer == LEXER_START;
 
     if (r->is_key || r->is_name)
         string_append(r, text, n_string - is_whole);
@@ -828,10 +627,10 @@ static size_t server_string(struct frame_reader *r, const char *text, size_t n, 
 
 /* a number or word at the top level ends before @at, if there is one */
 static void server_end_scalar(struct frame_reader *r, size_t at) {
-    if (r->lexer != LEX_WORD)
+    if (r->lexer != LEXER_WORD)
         return;
     value_end(r, at);
-    r->lexer = LEX_START;
+    r->lexer = LEXER_START;
 }
 
 /* a byte that begins a value, or goes on with a number or word */
@@ -844,11 +643,11 @@ static void server_value_byte(struct frame_reader *r, char c, size_t at) {
     }
     if (c == '"') {
         string_begin(r, !is_first, is_first && r->key == KEY_NAME, at);
-        r->lexer = LEX_DOUBLE;
+        r->lexer = LEXER_DOUBLE;
     } else if (c == '{' || c == '[') {
         r->depth++;
     } else if (is_first) {
-        r->lexer = LEX_WORD;
+        r->lexer = LEXER_WORD;
     }
 }
 
@@ -887,7 +686,7 @@ static size_t server_inside(struct frame_reader *r, const char *text, size_t n) 
             i += server_skip_nested(r, text + i, n - i);
             if (r->depth == 1)
                 value_end(r, r->at + i);
-        } else if (r->lexer == LEX_DOUBLE || r->lexer == LEX_DOUBLE_ESCAPE) {
+        } else if (r->lexer == LEXER_DOUBLE || r->lexer == LEXER_DOUBLE_ESCAPE) {
             i += server_string(r, text + i, n - i, r->at + i);
         } else {
             server_byte(r, text[i], r->at + i);
@@ -918,7 +717,7 @@ static enum frame_scan server_scan(struct frame_reader *r, const char *text, siz
             return server_outside(r, text, n, ret_n);
         object_begin(r, r->at);
         r->expect = EXPECT_KEY;
-        r->lexer = LEX_START;
+        r->lexer = LEXER_START;
         r->depth = 1;
         i = 1;
         r->at++;
@@ -936,7 +735,7 @@ static enum frame_scan server_scan(struct frame_reader *r, const char *text, siz
 /* ---- */
 
 void frame_reader_init(struct frame_reader *r, enum frame_source source) {
-    *r = (struct frame_reader){.source = source, .lexer = LEX_START};
+    *r = (struct frame_reader){.source = source, .lexer = LEXER_START};
 }
 
 enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, size_t *ret_n) {

@@ -99,7 +99,7 @@ struct frame_reader {
     bool is_inside;     /* an object is being read */
     bool is_key;        /* the string being read is a key at the top level, */
     bool is_name;       /* or the name */
-    uint8_t lexer;      /* what is being read (enum lex) */
+    uint8_t lexer;      /* what is being read (enum lexer_state) */
     uint8_t expect;     /* what may come next in the object (enum expect) */
     uint8_t key;        /* what the value at the top level is for (enum key) */
     uint8_t n_key_text; /* length of that key; no more than one above what key_text has */
