@@ -131,7 +131,6 @@ static bool listener_accept(struct listener *l) {
     int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
-        l->is_starved = false;
         l->accepted(l, fd);
         return l->fd >= 0; /* the callee may have closed us */
     }
@@ -145,8 +144,9 @@ static bool listener_accept(struct listener *l) {
     case ENOMEM:
         listener_starve(l, errno);
         return false;
-    default:
-        return false; /* EAGAIN: no more */
+    default: /* EAGAIN: no more.  Not before that is the shortage over: one fd may come free, and be too few. */
+        l->is_starved = false;
+        return false;
     }
 }
 
