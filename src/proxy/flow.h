@@ -108,6 +108,8 @@ struct session {
     struct task *fd_wait;   /* nothing goes upstream before its reply */
     struct task *probe;
     uint64_t n_sent, n_answered; /* well-formed commands and replies */
+    bool is_deny;           /* what cannot be read as a command that rules allow is refused here */
+    bool is_refusing;       /* raw bytes that were refused may go on */
     bool is_uncertain;      /* what was sent raw may have got any number of replies */
 };
 
@@ -139,6 +141,8 @@ int queue_flush(struct session *s);
 /* --- task.c: all return 0 or -ENOMEM --- */
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind);
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
+/* what came is not let through: an error in its turn */
+int task_refuse(struct session *s, struct rides *rides);
 int task_begin_probe(struct session *s);
 /* Return: the task whose reply comes under the id @id (@n_id is 0: without one), or NULL */
 struct task *task_find(struct session *s, const char *id, size_t n_id);

@@ -34,6 +34,7 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
     list_init(&s->queue);
     list_init(&s->deferred);
     engine_init(&s->engine, program, limits->max_facts);
+    s->is_deny = program && program_is_deny(program);
     r = program ? selection_new(program, NULL, NULL, &s->engine.selection) : 0;
     if (r < 0) {
         session_free(s);
@@ -123,6 +124,8 @@ static bool is_command(const struct frame *frame) {
 static bool wants_command(const struct session *s, const char *text, const struct frame *frame) {
     const char *name = text + frame->name.at;
 
+    if (s->is_deny)
+        return true;
     if (!s->program || s->negotiation != NEGOTIATION_DONE || !is_command(frame))
         return false;
     if (frame->is_escaped)
@@ -178,7 +181,8 @@ static int client_object(struct session *s, const char *text, size_t n, const st
     bool has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
 
     s->input[SIDE_CLIENT].skips_eol = false;
-    if (frame->kind == FRAME_COMMAND && name_is(text, frame, "qmp_capabilities"))
+    s->is_refusing = false;
+    if (frame->kind == FRAME_COMMAND && name_is(text, frame, "qmp_capabilities") && !(s->is_deny && frame->is_ambiguous))
         return client_capabilities(s, text, n, frame, rides, is_borrowed);
     if (wants_command(s, text, frame))
         return task_begin_command(s, text, n, frame, rides, TASK_COMMAND);
@@ -202,7 +206,20 @@ static int client_blank(struct session *s, const char *text, size_t n, struct ri
     return rides_push(rides, &s->out[SIDE_SERVER], text + n_skipped, n - n_skipped, is_borrowed);
 }
 
+/* one error for bytes that are no message, however many there are in a row */
+static int client_refuse_raw(struct session *s, struct rides *rides) {
+    bool was_refusing = s->is_refusing;
+
+    s->is_refusing = true;
+    if (!was_refusing)
+        return task_refuse(s, rides);
+    rides_deinit(rides);
+    return 0;
+}
+
 static int client_raw(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+    if (s->is_deny)
+        return client_refuse_raw(s, rides);
     s->is_uncertain = true;
     s->has_fds_upstream = s->has_fds_upstream || !rides_is_empty(rides);
     return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
@@ -391,6 +408,8 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
         return true; /* the client is not read on, see session_wants() */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
+    if (from == SIDE_CLIENT && s->is_deny)
+        return true;
     if (from == SIDE_CLIENT && s->is_oob && (!rides_is_empty(&s->input[from].rides) || s->has_fds_upstream))
         return true; /* its reply has to be found: nothing may follow it before */
     if (frame->kind == FRAME_UNKNOWN || (from == SIDE_CLIENT && s->program && frame->n_bytes <= SESSION_SMALL_BYTES))

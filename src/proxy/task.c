@@ -16,6 +16,7 @@
 
 /* answered by every server in every state, in its turn, with the id it was sent with */
 #define TASK_TURN "{\"execute\": \"query-version\"}"
+#define TASK_REFUSAL "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: this is no command that the rules allow\"}}"
 #define TASK_PROBE_COMMAND "{\"execute\": \"query-commands\"}"
 
 static int run(struct session *s, struct task *t);
@@ -247,6 +248,8 @@ static int reply_to_command(struct session *s, struct task *t, const char *text,
     }
     if (x && (is_changed || t->is_answer))
         r = with_client_id(s, t, x->reply.text, x->reply.n_text, &b);
+    else if (t->is_answer)
+        r = with_client_id(s, t, t->raw.data, t->raw.n, &b);
     else
         r = with_client_id(s, t, text, n, &b);
     if (r < 0)
@@ -597,6 +600,17 @@ static int take_id(struct task *t) {
     return buffer_status(&t->id);
 }
 
+/* what cannot be read is the server's to judge, unless only what rules allow may pass */
+static int pass_unread(struct session *s, struct task *t) {
+    int r;
+
+    if (!s->is_deny)
+        return pass_raw(s, t);
+    r = task_refuse(s, &t->rides);
+    task_free(s, t);
+    return r;
+}
+
 static int run_command(struct session *s, struct task *t) {
     int r;
 
@@ -606,7 +620,7 @@ static int run_command(struct session *s, struct task *t) {
         return send_tracked(s, t, t->raw.data, t->raw.n, false);
     r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
     if (r)
-        return r < 0 ? r : pass_raw(s, t);
+        return r < 0 ? r : pass_unread(s, t);
     return run(s, t);
 }
 
@@ -627,13 +641,23 @@ int task_begin_command(struct session *s, const char *text, size_t n, const stru
         return r;
     /* what cannot be read, or whose id framing has not seen, is the server's to judge */
     if (r > 0 || (t->id.n > 0) != (frame->id.n > 0))
-        return pass_raw(s, t);
+        return pass_unread(s, t);
     if (s->is_oob && has_fds) {
         s->fd_wait = t;
         t->deadline_ms = s->time.now_ms + s->limits.fd_timeout_ms;
     }
     s->has_fds_upstream = false;
     return run_command(s, t);
+}
+
+int task_refuse(struct session *s, struct rides *rides) {
+    struct task *t = task_new(s, TASK_PLAIN);
+
+    rides_deinit(rides);
+    if (!t)
+        return -ENOMEM;
+    buffer_append_string(&t->raw, TASK_REFUSAL);
+    return t->raw.failed ? -ENOMEM : answer_command(s, t);
 }
 
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides) {

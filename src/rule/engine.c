@@ -571,6 +571,11 @@ static int look_for_waits(struct exchange *x) {
     return 0;
 }
 
+/* a command of the client at a file that lets through only what its rules mention */
+static bool is_denied(const struct exchange *x) {
+    return x->from_client && x->first_hop == 0 && reply_file_at(x->engine, x->hop)->is_deny;
+}
+
 /* Return: 0: *ret is the order; 1: go on; -ENOMEM */
 static int find(struct exchange *x, enum engine_outcome *ret) {
     int r;
@@ -587,6 +592,10 @@ static int find(struct exchange *x, enum engine_outcome *ret) {
     r = find_rule(x);
     if (r < 0)
         return r;
+    if (r > 0 && is_denied(x)) {
+        *ret = ENGINE_ANSWER;
+        return reply_refuse(x);
+    }
     if (r > 0) {
         next_hop(x);
         return 1;

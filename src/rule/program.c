@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rule/check.h"
 #include "rule/load.h"
 
 struct name_entry {
@@ -218,18 +219,6 @@ static int load_source(struct program *p, const struct program_source *source, s
     return r < 0 ? r : 0;
 }
 
-/* what a file says of versions holds for those of its rules that say nothing */
-static void inherit_versions(const struct rule_file *file, struct rule *rule) {
-    if (!rule->has_new_since && file->has_new_since) {
-        rule->has_new_since = true;
-        rule->new_since = file->new_since;
-    }
-    if (!rule->has_old_until && file->has_old_until) {
-        rule->has_old_until = true;
-        rule->old_until = file->old_until;
-    }
-}
-
 static int number_rules(struct program *p) {
     size_t n = 0;
 
@@ -244,7 +233,6 @@ static int number_rules(struct program *p) {
 
             rule->file = &p->files[i];
             rule->index = p->n_rules;
-            inherit_versions(&p->files[i], rule);
             p->rules[p->n_rules++] = rule;
         }
     return 0;
@@ -265,6 +253,7 @@ static int take_options(struct program *p, const struct program_options *options
 }
 
 static int load_all(struct program *p, const struct program_source *sources, size_t n, struct diag_set *diags) {
+    size_t n_errors = diags->n_errors;
     bool is_invalid = false;
     int r;
 
@@ -276,7 +265,10 @@ static int load_all(struct program *p, const struct program_source *sources, siz
         if (r < 0)
             return r;
     }
-    if (is_invalid)
+    r = check_files(p->files, p->n_files, diags);
+    if (r < 0)
+        return r;
+    if (is_invalid || diags->n_errors > n_errors)
         return PROGRAM_E_INVALID;
     sort_files(p->files, p->n_files);
     r = number_rules(p);
@@ -340,6 +332,13 @@ size_t program_file_index(const struct program *p, const struct rule_file *file)
 
 const struct program_options *program_options(const struct program *p) {
     return &p->options;
+}
+
+bool program_is_deny(const struct program *p) {
+    for (size_t i = 0; i < p->n_files; i++)
+        if (p->files[i].is_deny)
+            return true;
+    return false;
 }
 
 bool program_client_version(const struct program *p, struct version *ret) {

@@ -66,6 +66,9 @@ const struct program_options *program_options(const struct program *p);
 /* the client's version.  Return: false when none was given */
 bool program_client_version(const struct program *p, struct version *ret);
 
+/* does a file refuse whatever its rules do not mention ("default": "deny")? */
+bool program_is_deny(const struct program *p);
+
 /* what a name is looked up as */
 enum program_role {
     PROGRAM_COMMAND,  /* the command a picture shows */

@@ -5,9 +5,13 @@
 
 #include "base/error.h"
 #include "json/reader.h"
+#include "json/writer.h"
 #include "rule/build.h"
 #include "rule/introspect.h"
 #include "rule/match.h"
+
+/* of a command's name, in an error of the shim's own */
+enum { REPLY_MAX_NAME_BYTES = 100 };
 
 int reply_read_json(struct arena *arena, const char *text, size_t n, const struct json **ret) {
     struct json *value;
@@ -228,6 +232,20 @@ int reply_local(struct exchange *x, const struct applied *a) {
     if (r == 0 && x->reply.kind == FRAME_RETURN)
         r = reply_order_own(x, a);
     return r < 0 || a->hop == 0 ? r : reply_back(x, a->hop - 1);
+}
+
+int reply_refuse(struct exchange *x) {
+    _cleanup_(buffer_deinit) struct buffer desc = BUFFER_INIT;
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+
+    buffer_append_string(&desc, "qmp-shim: the rules do not allow the command ");
+    buffer_append(&desc, x->message.name, size_min(x->message.n_name, REPLY_MAX_NAME_BYTES));
+    buffer_append_string(&text, "{\"error\": {\"class\": \"GenericError\", \"desc\": ");
+    json_write_string(&text, desc.data, desc.n);
+    buffer_append_string(&text, "}}");
+    if (buffer_status(&desc) < 0 || buffer_status(&text) < 0)
+        return -ENOMEM;
+    return set_reply(x, text.data, text.n);
 }
 
 int reply_timeout(struct exchange *x) {

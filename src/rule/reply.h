@@ -29,6 +29,9 @@ int reply_back(struct exchange *x, size_t hop);
 /* x->reply becomes what @a's client side shows, without asking the server.  Return: 0 or -ENOMEM */
 int reply_local(struct exchange *x, const struct applied *a);
 
+/* x->reply becomes an error of the shim's own: the command is not let through.  Return: 0 or -ENOMEM */
+int reply_refuse(struct exchange *x);
+
 /* x->reply becomes an error of the shim's own: the server did not answer.  Return: 0 or -ENOMEM */
 int reply_timeout(struct exchange *x);
 
