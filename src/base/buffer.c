@@ -67,7 +67,8 @@ void buffer_printf(struct buffer *b, const char *format, ...) {
 }
 
 void buffer_consume(struct buffer *b, size_t n) {
-    memmove(b->data, b->data + n, b->n - n);
+    if (n < b->n)
+        memmove(b->data, b->data + n, b->n - n);
     b->n -= n;
 }
 

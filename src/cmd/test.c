@@ -89,7 +89,7 @@ static int test_example(struct test *t, struct program *program, const struct ru
     diag_set_init(&diags);
     r = example_play(program, rule, &rule->examples->items[i], &diags);
     if (r == 0 || r == EXAMPLE_E_FAILED)
-        r = test_report(t, r == 0, &diags, "%s: rule %s, example %zu, %s client", rule->file->source.path, rule->name, i + 1,
+        r = test_report(t, r == 0, &diags, "%s: rule %s, example %zu, %s client", rule->file->source->path, rule->name, i + 1,
                         program_options(program)->client == DIALECT_OLD ? "old" : "new");
     diag_set_deinit(&diags);
     return r < 0 ? r : 0;
