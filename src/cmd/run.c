@@ -163,6 +163,7 @@ static int run_load(struct run *run, struct program **ret_program) {
     int r;
 
     run->rules.is_all = !run->no_rules && run->rules.n_names == 0 && run->program.client_version;
+    run->program.no_deny = run->rules.is_all;
     r = rules_load(&run->rules, &run->program, ret_program, &n_files);
     switch (r) {
     case 0:

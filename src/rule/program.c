@@ -216,6 +216,8 @@ static int load_source(struct program *p, const struct program_source *source, s
         return -ENOMEM;
     r = load_file(&p->arena, ds, &p->files[p->n_files++], diags);
     *ret_invalid = *ret_invalid || r > 0;
+    if (p->options.no_deny && p->files[p->n_files - 1].is_deny)
+        p->n_files--;
     return r < 0 ? r : 0;
 }
 

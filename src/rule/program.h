@@ -31,6 +31,7 @@ struct program_options {
     enum dialect client;
     const char *client_version; /* e.g. "2.6": decides rule by rule; NULL: as `client` says */
     bool no_probe;              /* never ask the server which commands it has */
+    bool no_deny;               /* leave out files that refuse what they do not mention: nobody named them */
 };
 
 enum {
