@@ -91,6 +91,8 @@ static int copy_names(struct load *l, const struct json *value, const char ***re
 /* --- members of a rule ------------------------------------------------------------------------ */
 
 static int rule_name(struct load_rule *lr, const struct json *value) {
+    if (json_is_string(value, ""))
+        fault(lr->load, value, "it stands in the log and in explanations", "a name cannot be empty");
     return copy_string(lr->load, value, &lr->rule->name);
 }
 
@@ -441,6 +443,12 @@ static void check_orientation(struct load *l, const struct json *value, const st
     }
 }
 
+static void fault_at_key(struct load *l, const struct json *member, const char *way_out, const char *message) {
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(member->key_text - l->source->text), member->n_key_text, way_out, "%s", message);
+    l->is_invalid = true;
+}
+
+/* what only a rule for one kind of message can have */
 static void check_use(struct load *l, const struct json *value, const struct rule *rule) {
     static const struct {
         const char *key;
@@ -452,12 +460,78 @@ static void check_use(struct load *l, const struct json *value, const struct rul
         {"conform", PICTURE_COMMAND, "\"conform\" belongs to a rule for a command"},
         {"after-reply", PICTURE_EVENT, "\"after-reply\" belongs to a rule for an event"},
     };
+    const struct json *hide = json_member(value, "hide"), *timeout = json_member(value, "timeout");
+    bool has_until = json_member(value, "until"), has_after = json_member(value, "after-reply");
 
     for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
         if (json_member(value, uses[i].key) && rule->kind != uses[i].kind)
-            fault(l, json_member(value, uses[i].key), "leave it out", uses[i].message);
-    if ((json_member(value, "hide") || json_member(value, "timeout")) && !json_member(value, "until") && !json_member(value, "after-reply"))
-        fault(l, value, "add \"until\": {\"event\": …}", "\"hide\" and \"timeout\" say something of \"until\", which is not there");
+            fault_at_key(l, json_member(value, uses[i].key), "leave it out", uses[i].message);
+    if (hide && !has_until)
+        fault_at_key(l, hide, "add \"until\": {\"event\": …}", "\"hide\" says something of \"until\", which is not there");
+    if (timeout && !has_until && !has_after)
+        fault_at_key(l, timeout, "add \"until\": {\"event\": …}, or leave it out",
+                     "\"timeout\" says something of \"until\" or \"after-reply\", and neither is there");
+}
+
+/* errors are rewritten on their way and the greeting before all else: neither can wait, nor order anything */
+static void check_alone(struct load *l, const struct json *value, const struct rule *rule) {
+    static const char *const keys[] = {"ask", "then", "emit", "emit-before", "remember", "recall", "forget"};
+
+    if (rule->kind != PICTURE_ERROR && rule->kind != PICTURE_GREETING)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        const struct json *m = json_member(value, keys[i]);
+
+        if (m)
+            fault_at_key(l, m, "such a rule has \"old\", \"new\" and \"vars\" only",
+                         rule->kind == PICTURE_ERROR ? "a rule for errors cannot do this" : "a rule for the greeting cannot do this");
+    }
+}
+
+static const struct json *side_value(const struct json *value, enum vars_side side) {
+    return json_member(value, side == VARS_OLD ? "old" : "new");
+}
+
+/* a command that no server is sent has to be answered by someone */
+static void check_local(struct load *l, const struct json *value, const struct rule *rule, enum vars_side client) {
+    const struct picture *p = &rule->side[client].picture[0];
+
+    if (rule->kind == PICTURE_COMMAND && !p->reply[REPLY_RETURN] && !p->reply[REPLY_ERROR])
+        fault(l, side_value(value, client), "add \"return\": {…} or \"error\": {\"class\": …, \"desc\": …} to this picture",
+              "the other side is null, so this command is answered here, and nothing says what");
+}
+
+/* one side is null */
+static void check_null(struct load *l, const struct json *value, const struct rule *rule) {
+    enum vars_side null_side = rule->side[VARS_OLD].is_null ? VARS_OLD : VARS_NEW, other = null_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    enum rule_for reader = (rule->kind == PICTURE_COMMAND) == (other == VARS_OLD) ? RULE_FOR_OLD_CLIENT : RULE_FOR_NEW_CLIENT;
+
+    if (rule->kind == PICTURE_ERROR || rule->kind == PICTURE_GREETING)
+        fault(l, side_value(value, null_side), "show what it becomes",
+              rule->kind == PICTURE_ERROR ? "an error cannot become nothing" : "a greeting cannot become nothing");
+    else if (rule->for_client != RULE_FOR_BOTH && rule->for_client != reader)
+        fault(l, json_member(value, "for"), reader == RULE_FOR_OLD_CLIENT ? "write \"for\": \"old-client\"" : "write \"for\": \"new-client\"",
+              rule->kind == PICTURE_COMMAND ? "this rule never applies: its client has no such command" :
+                                              "this rule never applies: its server has no such event");
+    else
+        check_local(l, value, rule, other);
+}
+
+/* what a rule itself says of versions, or its file */
+static void check_versions(struct load *l, const struct json *value, struct rule *rule) {
+    const struct json *since = json_member(value, "new-since"), *until = json_member(value, "old-until");
+
+    if (!rule->has_new_since && l->file->has_new_since) {
+        rule->has_new_since = true;
+        rule->new_since = l->file->new_since;
+    }
+    if (!rule->has_old_until && l->file->has_old_until) {
+        rule->has_old_until = true;
+        rule->old_until = l->file->old_until;
+    }
+    if ((since || until) && rule->has_new_since && rule->has_old_until && version_compare(rule->new_since, rule->old_until) > 0)
+        fault(l, since ? since : until, "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
+              "\"new-since\" is later than \"old-until\": in between a server would have neither form");
 }
 
 static int imply_all(struct load *l, struct rule *rule) {
@@ -495,6 +569,10 @@ static int load_rule(struct load *l, const struct json *value, struct rule *rule
     check_sides(l, value, rule);
     check_orientation(l, value, rule);
     check_use(l, value, rule);
+    check_alone(l, value, rule);
+    check_versions(l, value, rule);
+    if (!l->is_invalid && rule->side[VARS_OLD].is_null != rule->side[VARS_NEW].is_null)
+        check_null(l, value, rule);
     return imply_all(l, rule);
 }
 
@@ -540,6 +618,22 @@ static int file_default(struct load *l, const struct json *value) {
     return 0;
 }
 
+/* two rules of one name cannot be told apart in the log */
+static void check_names(struct load *l, const struct json *rules) {
+    for (size_t i = 0; i < rules->n_items; i++) {
+        const struct json *name = json_member(&rules->items[i], "name");
+
+        for (size_t k = 0; name && k < i; k++) {
+            const struct json *before = json_member(&rules->items[k], "name");
+
+            if (before && json_equal(name, before)) {
+                fault(l, name, "a name is unique in its file", "another rule above has this name");
+                break;
+            }
+        }
+    }
+}
+
 static int file_rules(struct load *l, const struct json *value) {
     bool was_invalid = l->is_invalid, is_invalid = false;
     int r;
@@ -563,6 +657,7 @@ static int file_rules(struct load *l, const struct json *value) {
         is_invalid = is_invalid || l->is_invalid;
     }
     l->is_invalid = was_invalid || is_invalid;
+    check_names(l, value);
     return 0;
 }
 
@@ -611,13 +706,20 @@ static int read_file_members(struct load *l, const struct json *root) {
     return 0;
 }
 
+static void check_file_versions(struct load *l, const struct json *root) {
+    if (l->file->has_new_since && l->file->has_old_until && version_compare(l->file->new_since, l->file->old_until) > 0)
+        fault(l, json_member(root, "new-since"),
+              "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
+              "\"new-since\" is later than \"old-until\": in between a server would have neither form");
+}
+
 int load_file(struct arena *arena, const struct diag_source *source, struct rule_file *ret_file, struct diag_set *diags) {
     struct load l = {arena, source, diags, ret_file, false};
     struct json_fault where;
     struct json *root;
     int r;
 
-    *ret_file = (struct rule_file){.source = *source, .name = source->path};
+    *ret_file = (struct rule_file){.source = source, .name = source->path};
     r = json_read(arena, source->text, source->n_text, true, &root, &where);
     if (r < 0)
         return r;
@@ -632,5 +734,6 @@ int load_file(struct arena *arena, const struct diag_source *source, struct rule
     r = read_file_members(&l, root);
     if (r < 0)
         return r;
+    check_file_versions(&l, root);
     return l.is_invalid ? LOAD_E_INVALID : 0;
 }

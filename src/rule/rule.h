@@ -84,7 +84,7 @@ struct rule {
 };
 
 struct rule_file {
-    struct diag_source source;
+    const struct diag_source *source;
     const char *name;
     const char *summary;
     struct rule *rules;

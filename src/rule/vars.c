@@ -91,7 +91,7 @@ static int compile_scale(struct compile *c, struct var *var, const struct json *
 }
 
 static int compile_map(struct compile *c, struct var *var, const struct json *value) {
-    if (value->type != JSON_ARRAY)
+    if (value->type != JSON_ARRAY || value->n_items == 0)
         return fault(c, value, "[[old, new], …]; the first pair that fits is taken", "\"map\" must be a list of pairs");
     var->map = arena_alloc(c->arena, (value->n_items + 1) * sizeof(*var->map));
     if (!var->map)
