@@ -99,7 +99,7 @@ static const char *receive(struct stage *s, size_t *ret_n_fds) {
     cr_assert(not(chunk.is_cut));
     *ret_n_fds = chunk.fds.n;
     for (size_t i = 0; i < chunk.fds.n; i++)
-        cr_assert((fcntl(chunk.fds.fd[i], F_GETFD) & FD_CLOEXEC) != 0);
+        cr_assert(ne(int, fcntl(chunk.fds.fd[i], F_GETFD) & FD_CLOEXEC, 0));
     fds_deinit(&chunk.fds);
     text[chunk.n] = '\0';
     return text;
