@@ -226,8 +226,8 @@ TEST(listener, clients_are_accepted_as_the_loop_and_children_need_them) {
     cr_assert(eq(int, listener_start(&l, &loop, &log, on_accepted), 0));
     client = come_in();
     run_until_accepted(&loop, 1);
-    cr_assert((fcntl(accepted.fds[0], F_GETFL) & O_NONBLOCK) != 0);
-    cr_assert((fcntl(accepted.fds[0], F_GETFD) & FD_CLOEXEC) != 0);
+    cr_assert(ne(int, fcntl(accepted.fds[0], F_GETFL) & O_NONBLOCK, 0));
+    cr_assert(ne(int, fcntl(accepted.fds[0], F_GETFD) & FD_CLOEXEC, 0));
     close_accepted();
     close(client);
     listener_close(&l, NULL);
