@@ -238,26 +238,15 @@ static void rules_print(const struct diag_set *diags) {
 }
 
 static int rules_compile(const struct program_source *sources, size_t n_sources,
-                         const struct program_options *options, struct program **ret_program) {
-    struct diag_set diags;
-    int r;
+                         const struct program_options *options, struct program **ret_program,
+                         struct diag_set *diags) {
+    int r = program_load(sources, n_sources, options, ret_program, diags);
 
-    diag_set_init(&diags);
-    r = program_load(sources, n_sources, options, ret_program, &diags);
-    rules_print(&diags);
-    diag_set_deinit(&diags);
-    switch (r) {
-    case 0:
-        return 0;
-    case PROGRAM_E_INVALID:
-        return RULES_E_FAILED;
-    default:
-        return error_fold(r);
-    }
+    return r == PROGRAM_E_INVALID ? RULES_E_FOUND : error_fold(r);
 }
 
 static int rules_load_paths(const struct paths *paths, const struct program_options *options,
-                            struct program **ret_program) {
+                            struct program **ret_program, struct diag_set *diags) {
     struct program_source *sources = calloc(paths->n, sizeof(*sources));
     struct buffer *texts = calloc(paths->n, sizeof(*texts));
     int r = sources && texts ? 0 : -ENOMEM;
@@ -268,7 +257,7 @@ static int rules_load_paths(const struct paths *paths, const struct program_opti
             .path = paths->path[i], .text = texts[i].data, .n_text = texts[i].n};
     }
     if (r == 0)
-        r = rules_compile(sources, paths->n, options, ret_program);
+        r = rules_compile(sources, paths->n, options, ret_program, diags);
     for (size_t i = 0; texts && i < paths->n; i++)
         buffer_deinit(&texts[i]);
     free(texts);
@@ -276,19 +265,31 @@ static int rules_load_paths(const struct paths *paths, const struct program_opti
     return r;
 }
 
-int rules_load(const struct rules_choice *choice, const struct program_options *options,
-               struct program **ret_program, size_t *ret_n_files) {
+int rules_load_with(const struct rules_choice *choice, const struct program_options *options,
+                    struct program **ret_program, size_t *ret_n_files, struct diag_set *diags) {
     struct paths paths = {0};
     struct program *program = NULL;
     int r;
 
     r = rules_find(choice, &paths);
     if (r == 0 && paths.n > 0)
-        r = rules_load_paths(&paths, options, &program);
+        r = rules_load_paths(&paths, options, &program, diags);
     if (r == 0) {
         *ret_program = program;
         *ret_n_files = paths.n;
     }
     paths_deinit(&paths);
     return r;
+}
+
+int rules_load(const struct rules_choice *choice, const struct program_options *options,
+               struct program **ret_program, size_t *ret_n_files) {
+    struct diag_set diags;
+    int r;
+
+    diag_set_init(&diags);
+    r = rules_load_with(choice, options, ret_program, ret_n_files, &diags);
+    rules_print(&diags);
+    diag_set_deinit(&diags);
+    return r == RULES_E_FOUND ? RULES_E_FAILED : r;
 }

@@ -20,6 +20,7 @@ struct rules_choice {
 enum {
     _RULES_E_SUCCESS,
     RULES_E_FAILED, /* what is wrong was said on stderr */
+    RULES_E_FOUND,  /* what is wrong stands in the caller's diagnostics */
 };
 
 /*
@@ -34,6 +35,13 @@ enum {
  */
 int rules_load(const struct rules_choice *choice, const struct program_options *options,
                struct program **ret_program, size_t *ret_n_files);
+
+/*
+ * rules_load_with() - the same, but the diagnostics are the caller's to print, before the program goes
+ * Return: 0, RULES_E_FAILED (a file cannot be read), RULES_E_FOUND (one cannot be used), -ENOMEM.
+ */
+int rules_load_with(const struct rules_choice *choice, const struct program_options *options,
+                    struct program **ret_program, size_t *ret_n_files, struct diag_set *diags);
 
 /* append what stands in a file.  Return: 0, RULES_E_FAILED, -ENOMEM */
 int rules_read_file(const char *path, struct buffer *b);

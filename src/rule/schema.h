@@ -1,0 +1,35 @@
+#pragma once
+
+/*
+ * Schema: what a server says of its own commands and events, a reply to
+ * query-qmp-schema, for those who look something up in it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "json/value.h"
+
+struct schema {
+    const struct json *entries; /* a list */
+};
+
+enum {
+    _SCHEMA_E_SUCCESS,
+    SCHEMA_E_INVALID, /* neither a reply to query-qmp-schema nor the list in it */
+};
+
+/* Return: 0, SCHEMA_E_INVALID */
+int schema_read(const struct json *value, struct schema *ret);
+
+/* Return: the entry @name of this "meta-type"; NULL when there is none */
+const struct json *schema_find(const struct schema *s, const char *meta_type, const char *name, size_t n_name);
+
+/* Return: the entry of the type that @entry names under @key ("arg-type", "element-type", …); NULL when it names none */
+const struct json *schema_type(const struct schema *s, const struct json *entry, const char *key);
+
+/* is @entry of this "meta-type"? */
+bool schema_is(const struct json *entry, const char *meta_type);
+
+/* call @visit for each member that an object of this type may have, those of its variants too */
+typedef void (*schema_visit_fn)(void *userdata, const struct json *member);
+void schema_visit(const struct schema *s, const struct json *type, schema_visit_fn visit, void *userdata);
