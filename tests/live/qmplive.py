@@ -382,7 +382,8 @@ class Peer:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.socket.settimeout(DEADLINE_S)
         n = self.socket.sendmsg([data], control)
-        self.socket.sendall(data[n:])
+        if n < len(data):  # else the peer may have answered and gone already
+            self.socket.sendall(data[n:])
 
     def n_unread(self):
         """Bytes (as the kernel accounts them) that were sent and not yet read by the other side."""
