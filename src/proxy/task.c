@@ -11,13 +11,11 @@
 #include "json/value.h"
 #include "proxy/flow.h"
 #include "qmp/message.h"
+#include "rule/introspect.h"
 
 #define TASK_ID_PREFIX "\"qmp-shim:"
 
-/* answered by every server in every state, in its turn, with the id it was sent with */
-#define TASK_TURN "{\"execute\": \"query-version\"}"
 #define TASK_REFUSAL "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: this is no command that the rules allow\"}}"
-#define TASK_PROBE_COMMAND "{\"execute\": \"query-commands\"}"
 
 static int run(struct session *s, struct task *t);
 
@@ -302,7 +300,7 @@ static int reply_to_probe(struct session *s, struct task *t, const char *text, s
     int r;
 
     task_free(s, t);
-    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "query-commands");
+    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "asked which commands there are");
     r = message_read(&arena, text, n, &m);
     if (r)
         return r < 0 ? r : 0;
@@ -472,6 +470,10 @@ static int pass_command(struct session *s, struct task *t) {
 
 /* answered here; in its turn, which is at once when nothing else is under way */
 static int answer_command(struct session *s, struct task *t) {
+    bool is_done = t->exchange->stage == ENGINE_STEPPING; /* what it orders was carried out already */
+
+    if (!is_done && !t->is_oob && s->n_in_flight >= s->limits.max_pending)
+        return pass_raw(s, t);
     s->stats.n_answered++;
     t->is_answer = true;
     t->is_blocking = false;
@@ -479,7 +481,7 @@ static int answer_command(struct session *s, struct task *t) {
     if (t->is_oob || s->input[SIDE_SERVER].has_ended || (s->n_sent == s->n_answered && !s->is_uncertain))
         return reply_to_command(s, t, t->raw.data, t->raw.n);
     rides_deinit(&t->rides);
-    return send_tracked(s, t, TASK_TURN, strlen(TASK_TURN), true);
+    return send_tracked(s, t, INTROSPECT_ASK_TURN, strlen(INTROSPECT_ASK_TURN), true);
 }
 
 /* an event that is to come after the reply to a command in flight */
@@ -616,6 +618,8 @@ static int run_command(struct session *s, struct task *t) {
 
     if (t->kind == TASK_CAPABILITIES)
         s->negotiation = NEGOTIATION_ASKED;
+    if (t->kind == TASK_PLAIN && s->n_in_flight >= s->limits.max_pending)
+        return pass_raw(s, t);
     if (t->kind != TASK_COMMAND)
         return send_tracked(s, t, t->raw.data, t->raw.n, false);
     r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
@@ -689,7 +693,7 @@ int task_begin_probe(struct session *s) {
     if (!t)
         return -ENOMEM;
     s->probe = t;
-    return send_own(s, t, TASK_PROBE_COMMAND, strlen(TASK_PROBE_COMMAND));
+    return send_own(s, t, INTROSPECT_ASK_COMMANDS, strlen(INTROSPECT_ASK_COMMANDS));
 }
 
 /* --- ends of waits --------------------------------------------------------------------------------------------------- */

@@ -287,7 +287,7 @@ static int ask_types(struct exchange *x) {
     if (x->engine->schema.n > 0)
         return 1;
     x->ask_hop = SIZE_MAX; /* the server's own word, whatever rules make of it */
-    x->ask = INTROSPECT_SCHEMA_COMMAND;
+    x->ask = INTROSPECT_ASK_SCHEMA;
     x->n_ask = strlen(x->ask);
     return 0;
 }

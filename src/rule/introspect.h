@@ -18,8 +18,11 @@ enum introspect_kind { INTROSPECT_NONE, INTROSPECT_COMMANDS, INTROSPECT_EVENTS, 
 /* which of the three @name is */
 enum introspect_kind introspect_find(const char *name, size_t n_name);
 
-/* the command that asks for the schema */
-#define INTROSPECT_SCHEMA_COMMAND "{\"execute\": \"query-qmp-schema\"}"
+/* the commands that the shim itself sends */
+#define INTROSPECT_ASK_SCHEMA "{\"execute\": \"query-qmp-schema\"}"
+#define INTROSPECT_ASK_COMMANDS "{\"execute\": \"query-commands\"}"
+/* answered by every server in every state, in its turn, with the id it was sent with: tells that what came before is answered */
+#define INTROSPECT_ASK_TURN "{\"execute\": \"query-version\"}"
 
 enum {
     _INTROSPECT_E_SUCCESS,
