@@ -500,7 +500,7 @@ int case_read(struct arena *arena, const struct diag_source *source, struct case
         at += n + 1;
     }
     if (!r.first && !r.is_invalid)
-        fault(&r, (struct words){source->text, 0}, "for example: client> {\"execute\": \"stop\"}", "there is no dialogue here");
+        fault(&r, (struct words){source->text, 0}, "for example: client> {\"execute\": \"query-version\"}", "there is no dialogue here");
     *ret_first = r.first;
     return r.is_invalid ? CASE_E_INVALID : 0;
 }

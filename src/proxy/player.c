@@ -245,7 +245,7 @@ static int answer_questions(struct player *p, const char *commands) {
     while (r == 0 && player_peek(p, SIDE_SERVER, &item) && is_own_id(&item))
         r = answer(p, commands && is_named(&item, "query-commands")
                           ? list.data
-                          : "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"The command has not been found\"}}");
+                          : "{\"error\": {\"class\": \"GenericError\", \"desc\": \"The command has not been found\"}}");
     return r;
 }
 
