@@ -125,7 +125,7 @@ static int probe_talk(struct connection *c, struct probe *ret) {
     r = probe_ask(c, "{\"execute\": \"qmp_capabilities\"}", &m);
     if (r)
         return r;
-    r = probe_ask(c, INTROSPECT_SCHEMA_COMMAND, &m);
+    r = probe_ask(c, INTROSPECT_ASK_SCHEMA, &m);
     if (r)
         return r;
     ret->schema = m.root;
