@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -126,9 +127,26 @@ static void listener_starve(struct listener *l, int error) {
     uv_timer_start(&l->retry, listener_on_retry, LISTENER_RETRY_MS, 0);
 }
 
+/*
+ * A client that had the last fd would wait for one more, and with it all who
+ * came before it, if they did the same.  So none is let in without room for two.
+ */
+static int listener_accept_fd(struct listener *l) {
+    int spare = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+    int fd, error;
+
+    if (spare < 0)
+        return -1;
+    fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    error = errno;
+    close(spare);
+    errno = error;
+    return fd;
+}
+
 /* Return: may there be more? */
 static bool listener_accept(struct listener *l) {
-    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = listener_accept_fd(l);
 
     if (fd >= 0) {
         l->accepted(l, fd);

@@ -27,7 +27,10 @@ enum {
 
 struct listener;
 
-/* a client came; @fd is the callee's: connected, non-blocking, close-on-exec */
+/*
+ * A client came; @fd is the callee's: connected, non-blocking, close-on-exec.
+ * One more fd can be opened at once, for the other end of what is relayed.
+ */
 typedef void (*listener_accepted_fn)(struct listener *l, int fd);
 typedef void (*listener_closed_fn)(struct listener *l);
 

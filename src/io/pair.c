@@ -209,11 +209,13 @@ static void pair_on_client(struct conn *c, bool is_readable) {
 
 /* ---- the connection to the server ---- */
 
-static void pair_connected(struct pair *p, int server_fd) {
+static void pair_connected(struct pair *p) {
+    int fd = p->server_fd;
     int r;
 
+    p->server_fd = -1;
     /* QEMU sends no fds, and its replies are long: no second call for each read */
-    r = conn_open_take(&p->conns[SIDE_SERVER], p->shared->loop, server_fd, false, pair_on_server);
+    r = conn_open_take(&p->conns[SIDE_SERVER], p->shared->loop, fd, false, pair_on_server);
     if (r == 0)
         p->n_handles++;
     pair_go_on(p, r);
@@ -227,13 +229,12 @@ static void pair_not_connected(struct pair *p, int error) {
 }
 
 static void pair_connect(struct pair *p) {
-    int fd, error;
-    int r;
+    int r, error;
 
-    r = upstream_connect(p->connect_path, &fd, &error);
+    r = upstream_connect(p->server_fd, p->connect_path, &error);
     switch (r) {
     case 0:
-        pair_connected(p, fd);
+        pair_connected(p);
         break;
     case UPSTREAM_E_BUSY:
         pair_set_timer(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
@@ -266,33 +267,44 @@ static void pair_on_trace(void *userdata, const struct trace_item *item) {
 }
 
 static struct pair *pair_free(struct pair *p) {
+    if (p->server_fd >= 0)
+        close(p->server_fd);
     session_free(p->session);
     free(p->connect_path);
     free(p);
     return NULL;
 }
 
-static int pair_start(struct pair *p, int client_fd, const char *connect_path,
-                      struct program *program) {
+/* all that needs no handle in the loop */
+static int pair_prepare(struct pair *p, const char *connect_path, struct program *program) {
     int r;
 
     p->connect_path = strdup(connect_path);
-    r = p->connect_path ? session_new(program, &p->shared->limits, pair_on_trace, p, &p->session)
-                        : -ENOMEM;
+    if (!p->connect_path)
+        return -ENOMEM;
+    r = upstream_open(&p->server_fd);
+    if (r < 0)
+        return r;
+    return session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
+}
+
+static int pair_start(struct pair *p, int client_fd, const char *connect_path,
+                      struct program *program) {
+    uv_loop_t *loop = p->shared->loop;
+    int r;
+
+    r = pair_prepare(p, connect_path, program);
     if (r < 0) {
         close(client_fd);
         return r;
     }
-    r = conn_open_take(&p->conns[SIDE_CLIENT], p->shared->loop, client_fd, true, pair_on_client);
+    r = conn_open_take(&p->conns[SIDE_CLIENT], loop, client_fd, true, pair_on_client);
     if (r < 0)
         return r;
-    uv_timer_init(p->shared->loop, &p->timer);
+    uv_timer_init(loop, &p->timer);
     p->n_handles = 2;
-    pair_set_timer(
-        p,
-        uv_now(
-            p->shared
-                ->loop)); /* connects from the loop, so that over() never comes before we return */
+    /* it connects from the loop, so that over() is never called before we return */
+    pair_set_timer(p, uv_now(loop));
     return 0;
 }
 
@@ -309,6 +321,7 @@ int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const
         .id = id,
         .shared = shared,
         .conns = {CONN_INIT, CONN_INIT},
+        .server_fd = -1,
         .timer_ms = UINT64_MAX,
         .linger_ms = UINT64_MAX,
         .over = over,

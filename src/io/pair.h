@@ -57,10 +57,10 @@ struct pair {
     const struct pair_shared *shared;
     char *connect_path;
     struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
+    int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
-    uv_timer_t
-        timer; /* the next attempt to connect; later, the session's deadline or the end of lingering */
-    uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
+    uv_timer_t timer;  /* the next attempt to connect; later, a deadline of the session's or ours */
+    uint64_t timer_ms; /* what it is set to; UINT64_MAX: nothing */
     uint64_t linger_ms; /* when waiting for the server ends; UINT64_MAX: not lingering */
 
     bool has_ended; /* one side has, and this one was the first: */
@@ -79,7 +79,7 @@ struct pair {
  * @program:      a reference is taken; NULL: no rules
  *
  * The client is not read before the server has taken the connection.
- * Return: 0 or negative (out of memory).
+ * Return: 0 or negative (out of memory or fds).
  */
 int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
              struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair);

@@ -272,7 +272,7 @@ TEST(listener, out_of_fds_it_waits_says_so_once_and_goes_on) {
     cr_assert(eq(int, listener_start(&l, &loop, &log, on_accepted), 0));
     for (size_t i = 0; i < 3; i++)
         clients[i] = come_in();
-    before = limit_fds(1);
+    before = limit_fds(2);
     run_until_accepted(&loop, 1);
     for (size_t i = 0; i < 3; i++)
         uv_run(&loop, UV_RUN_ONCE); /* the timer, and its futile attempts */
