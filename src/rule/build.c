@@ -162,10 +162,17 @@ static int write_new_member(struct members *m, const struct pattern_member *pm, 
     return r;
 }
 
+/* a guard that may be missing says nothing of what is written: what was there stays */
+static bool is_guard(const struct pattern *p) {
+    return p->kind == PATTERN_LIKE || p->kind == PATTERN_IN || p->kind == PATTERN_NOT;
+}
+
 /* what the pattern says of a member may be nothing: then what was there is not written either */
 static int write_member(struct members *m, const struct pattern_member *pm, const struct pattern *read, const struct json *source,
                         const struct bindings *b) {
-    if (pm->pattern.kind == PATTERN_ABSENT || (pm->is_optional && !is_put(&pm->pattern, b)))
+    bool is_kept = source && is_guard(&pm->pattern);
+
+    if (pm->pattern.kind == PATTERN_ABSENT || (pm->is_optional && !is_kept && !is_put(&pm->pattern, b)))
         return 0;
     if (source) {
         begin_member(m, source->key_text, source->n_key_text);
@@ -204,15 +211,35 @@ static int edit_members(struct members *m, const struct pattern *p, const struct
     return 0;
 }
 
-static int spread_rest(struct members *m, const struct pattern *p, const struct bindings *b) {
+/* is a member of this name written already, by @p or because it stays? */
+static bool is_taken(const struct pattern *p, const struct pattern *read, const struct json *source, const struct json *member,
+                     const struct bindings *b) {
+    const struct pattern_member *pm = pattern_member(p, member->key, member->n_key);
+
+    if (pm)
+        return pm->pattern.kind != PATTERN_ABSENT && (!pm->is_optional || is_put(&pm->pattern, b));
+    return source && rest_stays(p, read) && !pattern_member(read, member->key, member->n_key) &&
+           json_member_n(source, member->key, member->n_key);
+}
+
+/* @source: NULL when nothing of it stays */
+static int spread_rest(struct members *m, const struct pattern *p, const struct pattern *read, const struct json *source,
+                       const struct bindings *b) {
     const struct json *rest;
     int r;
 
+    if (!bindings_has(b, p->rest_var))
+        return 0;
     r = value_of(m->w, p->rest_var, b, &rest);
     if (r)
-        return r == BUILD_E_UNBOUND ? 0 : r;
-    for (size_t i = 0; rest->type == JSON_OBJECT && i < rest->n_items; i++)
+        return r;
+    if (rest->type != JSON_OBJECT)
+        return BUILD_E_UNBOUND;
+    for (size_t i = 0; i < rest->n_items; i++) {
+        if (is_taken(p, read, source, &rest->items[i], b))
+            return BUILD_E_UNBOUND; /* one name cannot stand twice */
         carry_member(m, &rest->items[i]);
+    }
     return 0;
 }
 
@@ -237,8 +264,8 @@ static int write_object(struct build *w, const struct pattern *p, const struct p
         if (r)
             return r;
     }
-    if (p->rest == PATTERN_REST_VAR && !(is_edit && rest_stays(p, read))) {
-        r = spread_rest(&m, p, b);
+    if (p->rest == PATTERN_REST_VAR && !(is_edit && read->rest == PATTERN_REST_VAR && read->rest_var == p->rest_var)) {
+        r = spread_rest(&m, p, read, is_edit ? source : NULL, b);
         if (r)
             return r;
     }

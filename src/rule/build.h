@@ -13,7 +13,7 @@
 
 enum {
     _BUILD_E_SUCCESS,
-    BUILD_E_UNBOUND, /* a variable that is needed is not bound, or its value has no counterpart on this side */
+    BUILD_E_UNBOUND, /* a variable that is needed is not bound, or its value has no counterpart or no room on this side */
 };
 
 /*

@@ -16,7 +16,8 @@
 /* a rule above another one, both read on one side */
 struct pair {
     struct arena *arena;
-    enum vars_side side;
+    enum vars_side client;
+    enum vars_side side; /* that is read */
     const struct rule *above, *below;
     const struct pattern **met; /* by variable of the rule above: what it met first; NULL: nothing yet */
     bool failed;                /* out of memory */
@@ -314,11 +315,19 @@ static bool is_version_same(bool has_a, struct version a, bool has_b, struct ver
     return has_a == has_b && (!has_a || version_compare(a, b) == 0);
 }
 
-/* does the rule above work wherever the one below does? */
-static bool works_wherever(const struct rule *above, const struct rule *below) {
-    if (!is_version_same(above->has_old_until, above->old_until, below->has_old_until, below->old_until))
-        return false;
-    return !above->has_new_since || (below->has_new_since && version_compare(above->new_since, below->new_since) <= 0);
+/*
+ * Does the rule above work wherever the one below does?  (selection.c) For
+ * an old client the server must have lost the old form and have the new one;
+ * for a new client it must not have got the new form and still have the old.
+ */
+static bool works_wherever(const struct rule *above, const struct rule *below, enum vars_side client) {
+    bool is_until_same = is_version_same(above->has_old_until, above->old_until, below->has_old_until, below->old_until);
+    bool is_since_same = is_version_same(above->has_new_since, above->new_since, below->has_new_since, below->new_since);
+
+    if (client == VARS_OLD)
+        return is_until_same &&
+               (!above->has_new_since || (below->has_new_since && version_compare(above->new_since, below->new_since) <= 0));
+    return is_since_same && (!above->has_old_until || (below->has_old_until && version_compare(above->old_until, below->old_until) >= 0));
 }
 
 static bool has_name(const char **names, const char *name) {
@@ -362,13 +371,13 @@ static bool is_above_wider(struct pair *pair, const struct picture *above, const
     pair->met = arena_alloc(pair->arena, (pair->above->vars.n + 1) * sizeof(*pair->met));
     if (!pair->met)
         pair->failed = true;
-    return pair->met && works_wherever(pair->above, pair->below) && has_commands(pair->above, pair->below, true) &&
+    return pair->met && works_wherever(pair->above, pair->below, pair->client) && has_commands(pair->above, pair->below, true) &&
            covers(pair, &above->message, &below->message);
 }
 
 /* the specific one above the general one is how rules are to stand */
 static bool is_below_wider(const struct pair *pair, const struct picture *above, const struct picture *below, bool *reterr_failed) {
-    struct pair swapped = {.arena = pair->arena, .side = pair->side, .above = pair->below, .below = pair->above};
+    struct pair swapped = {.arena = pair->arena, .client = pair->client, .side = pair->side, .above = pair->below, .below = pair->above};
 
     swapped.met = arena_alloc(pair->arena, (pair->below->vars.n + 1) * sizeof(*swapped.met));
     if (!swapped.met || covers(&swapped, &below->message, &above->message) || swapped.failed) {
@@ -381,7 +390,7 @@ static bool is_below_wider(const struct pair *pair, const struct picture *above,
 static enum overlap compare(struct pair *pair, const struct picture *above, const struct picture *below) {
     if (is_above_wider(pair, above, below))
         return own_server_command(pair) ? OVERLAP_UNLESS_LACKED : OVERLAP_ALL;
-    if (!works_wherever(pair->above, pair->below) || !works_wherever(pair->below, pair->above) ||
+    if (!works_wherever(pair->above, pair->below, pair->client) || !works_wherever(pair->below, pair->above, pair->client) ||
         !has_commands(pair->above, pair->below, false) || has_ties(pair, pair->above, &above->message) ||
         has_ties(pair, pair->below, &below->message) || !meets(pair, &above->message, &below->message) ||
         is_below_wider(pair, above, below, &pair->failed))
@@ -442,7 +451,7 @@ static int look_above(struct search *s, const struct rule *below, enum vars_side
 
     *ret_overlap = OVERLAP_NONE;
     for (const struct rule *above = s->file->rules; read && above < below; above++) {
-        struct pair pair = {.arena = s->arena, .above = above, .below = below};
+        struct pair pair = {.arena = s->arena, .client = client, .above = above, .below = below};
         const struct picture *p = direction_has(above, client) ? direction_read(above, client) : NULL;
         enum overlap overlap;
 
