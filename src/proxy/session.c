@@ -126,7 +126,7 @@ static bool wants_command(const struct session *s, const char *text, const struc
 
     if (s->is_deny)
         return true;
-    if (!s->program || s->negotiation != NEGOTIATION_DONE || !is_command(frame))
+    if (!s->program || s->negotiation != NEGOTIATION_DONE || !is_command(frame) || frame->n_bytes > s->limits.max_message_bytes)
         return false;
     if (frame->is_escaped)
         return true;
@@ -136,11 +136,14 @@ static bool wants_command(const struct session *s, const char *text, const struc
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 
-/* an id that begins as the shim's own do would be taken for one */
+/* an id that begins as the shim's own do would be taken for one; with escapes it may turn out to */
 static bool has_reserved_id(const struct session *s, const char *text, const struct frame *frame) {
     static const char prefix[] = "qmp-shim:";
+    const char *id = text + frame->id.at;
 
-    return s->program && frame->id.n > sizeof(prefix) && memcmp(text + frame->id.at + 1, prefix, sizeof(prefix) - 1) == 0;
+    if (!s->program || frame->id.n <= strlen(prefix))
+        return false;
+    return memcmp(id + 1, prefix, strlen(prefix)) == 0 || ((id[0] == '"' || id[0] == '\'') && memchr(id, '\\', frame->id.n));
 }
 
 /* does this qmp_capabilities ask for out-of-band execution? */
@@ -300,7 +303,7 @@ static bool is_tracked(const struct session *s, const struct frame *frame) {
 static bool wants_message(const struct session *s, const char *text, const struct frame *frame) {
     const char *name = text + frame->name.at;
 
-    if (!s->program || program_n_rules(s->program) == 0)
+    if (!s->program || program_n_rules(s->program) == 0 || frame->n_bytes > s->limits.max_message_bytes)
         return false;
     switch (frame->kind) {
     case FRAME_EVENT:

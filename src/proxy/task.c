@@ -472,7 +472,7 @@ static int pass_command(struct session *s, struct task *t) {
 static int answer_command(struct session *s, struct task *t) {
     bool is_done = t->exchange->stage == ENGINE_STEPPING; /* what it orders was carried out already */
 
-    if (!is_done && !t->is_oob && s->n_in_flight >= s->limits.max_pending)
+    if (!is_done && !t->is_oob && !s->is_deny && s->n_in_flight >= s->limits.max_pending)
         return pass_raw(s, t);
     s->stats.n_answered++;
     t->is_answer = true;
