@@ -35,10 +35,13 @@ const char *tracelog_side(int side) {
 }
 
 void tracelog_write(const struct log *log, uint64_t session, const struct trace_item *item) {
+    enum log_level level;
+
     assert(item->kind < ARRAY_SIZE(kinds)); /* one row a kind, above */
-    if (!log_is_on(log, kinds[item->kind].level))
+    level = item->is_repeated ? LOG_LEVEL_DEBUG : kinds[item->kind].level;
+    if (!log_is_on(log, level))
         return;
-    log_write(log, kinds[item->kind].level, kinds[item->kind].message,
+    log_write(log, level, kinds[item->kind].message,
               LOG_NUMBER("session", session), LOG_WORD("side", tracelog_side(item->from)),
               LOG_STRING("rule", item->rule), LOG_STRING("note", item->note),
               LOG_TEXT("text", item->text, item->n_text),

@@ -108,6 +108,8 @@ struct session {
     struct task *fd_wait;   /* nothing goes upstream before its reply */
     struct task *probe;
     uint64_t n_sent, n_answered; /* well-formed commands and replies */
+    bool has_told_rules;
+    unsigned char *has_failed; /* by struct rule.index; NULL: none has */
     bool is_deny;           /* what cannot be read as a command that rules allow is refused here */
     bool is_refusing;       /* raw bytes that were refused may go on */
     bool is_uncertain;      /* what was sent raw may have got any number of replies */
@@ -118,6 +120,8 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
                    size_t n_to_text, const char *note);
 /* must in-band commands of the client wait? */
 bool session_is_blocked(const struct session *s);
+/* tell the observer which rules work; once a session */
+int session_tell_rules(struct session *s);
 /* choose the rules anew, by the server's version and commands (each may be NULL).  Return: 0 or -ENOMEM */
 int session_select(struct session *s, const struct version *server, const struct selection_commands *commands);
 

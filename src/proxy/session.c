@@ -67,6 +67,7 @@ struct session *session_free(struct session *s) {
         out_deinit(&s->out[side]);
     }
     engine_deinit(&s->engine);
+    free(s->has_failed);
     program_unref(s->program);
     free(s);
     return NULL;
@@ -74,7 +75,7 @@ struct session *session_free(struct session *s) {
 
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
                    size_t n_to_text, const char *note) {
-    struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note};
+    struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note, false};
 
     if (!s->trace)
         return;
@@ -96,6 +97,32 @@ int session_select(struct session *s, const struct version *server, const struct
         return r;
     selection_free(s->engine.selection);
     s->engine.selection = selection;
+    return 0;
+}
+
+static void name_rules(const struct session *s, const struct rule_file *file, struct buffer *b) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < file->n_rules; i++) {
+        if (!selection_is_working(s->engine.selection, &file->rules[i]))
+            continue;
+        if (n++ == 0)
+            buffer_printf(b, "%s%s:", b->n > 0 ? "; " : "", file->name);
+        buffer_printf(b, " %s", file->rules[i].name);
+    }
+}
+
+int session_tell_rules(struct session *s) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+
+    if (s->has_told_rules || !s->trace)
+        return 0;
+    s->has_told_rules = true;
+    for (size_t i = 0; i < program_n_files(s->program); i++)
+        name_rules(s, program_file(s->program, i), &b);
+    if (buffer_status(&b) < 0)
+        return -ENOMEM;
+    session_trace(s, TRACE_ACTIVE, -1, NULL, b.n > 0 ? b.data : "none", b.n > 0 ? b.n : 4, NULL, 0, NULL);
     return 0;
 }
 
@@ -612,4 +639,8 @@ bool session_is_finished(const struct session *s, enum side to) {
 
 const struct session_stats *session_stats(const struct session *s) {
     return &s->stats;
+}
+
+const struct selection *session_selection(const struct session *s) {
+    return s->engine.selection;
 }

@@ -99,6 +99,19 @@ static const char *rule_name(const struct exchange *x) {
     return x && x->applied ? x->applied->rule->name : NULL;
 }
 
+/* Return: true from the second time on; out of memory: it is told again */
+static bool has_failed_before(struct session *s, const struct rule *rule) {
+    bool has_failed;
+
+    if (!s->has_failed)
+        s->has_failed = calloc(program_n_rules(s->program), 1);
+    if (!s->has_failed)
+        return false;
+    has_failed = s->has_failed[rule->index];
+    s->has_failed[rule->index] = true;
+    return has_failed;
+}
+
 /* a rule could not finish: tell it once */
 static void note_failure(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
@@ -110,6 +123,7 @@ static void note_failure(struct session *s, struct task *t) {
     item.n_text = x->message.n_text;
     item.rule = x->failed_rule->name;
     item.note = x->failed_why;
+    item.is_repeated = has_failed_before(s, x->failed_rule);
     x->failed_rule = NULL;
     s->stats.n_failed++;
     if (s->trace)
@@ -302,12 +316,11 @@ static int reply_to_probe(struct session *s, struct task *t, const char *text, s
     task_free(s, t);
     session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "asked which commands there are");
     r = message_read(&arena, text, n, &m);
-    if (r)
-        return r < 0 ? r : 0;
-    commands.list = json_member(m.root, "return");
-    if (!commands.list || commands.list->type != JSON_ARRAY)
-        return 0;
-    return session_select(s, NULL, &commands);
+    if (r < 0)
+        return r;
+    commands.list = r == 0 ? json_member(m.root, "return") : NULL;
+    r = commands.list && commands.list->type == JSON_ARRAY ? session_select(s, NULL, &commands) : 0;
+    return r < 0 ? r : session_tell_rules(s);
 }
 
 static int reply_to_capabilities(struct session *s, struct task *t, const char *text, size_t n) {
@@ -322,9 +335,9 @@ static int reply_to_capabilities(struct session *s, struct task *t, const char *
     if (s->negotiation == NEGOTIATION_NONE)
         s->is_oob = false;
     r = reply_to_command(s, t, text, n);
-    if (r < 0 || s->negotiation == NEGOTIATION_NONE || !selection_wants_probe(s->program))
+    if (r < 0 || s->negotiation == NEGOTIATION_NONE)
         return r;
-    return task_begin_probe(s);
+    return selection_wants_probe(s->program) ? task_begin_probe(s) : session_tell_rules(s);
 }
 
 int task_reply(struct session *s, struct task *t, const char *text, size_t n) {
@@ -719,8 +732,10 @@ int task_release_met(struct session *s) {
 /* the reply is not waited for any more; if it comes, it is swallowed */
 static int abandon_ask(struct session *s, struct task *t) {
     t->deadline_ms = UINT64_MAX;
-    if (t->kind == TASK_PROBE)
+    if (t->kind == TASK_PROBE) {
         s->probe = NULL;
+        return session_tell_rules(s);
+    }
     return answer_parent(s, t, NULL, 0);
 }
 

@@ -5,6 +5,7 @@
  * wants to log, explain or record it.  It cannot change anything.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ enum trace_kind {
     TRACE_RELEASED,  /* it waits no longer */
     TRACE_FAILED,    /* a rule could not finish: why is in note; the message passes unchanged */
     TRACE_TIMED_OUT, /* a wait reached its deadline or limit */
-    TRACE_ACTIVE,    /* the rules of this session are chosen: note says which */
+    TRACE_ACTIVE,    /* the rules of this session are chosen: text names them, note says why so */
 };
 
 struct trace_item {
@@ -32,6 +33,7 @@ struct trace_item {
     size_t n_to_text;
     const char *rule; /* its name; NULL when no rule is concerned */
     const char *note; /* why */
+    bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
 };
 
 typedef void (*trace_fn)(void *userdata, const struct trace_item *item);
