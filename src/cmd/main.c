@@ -8,6 +8,7 @@
 
 #include "cmd/command.h"
 #include "cmd/help.h"
+#include "json/diag.h"
 
 static int main_version(void) {
     puts("qmp-shim " PACKAGE_VERSION);
@@ -30,10 +31,16 @@ static const struct {
 };
 
 static int main_option(const char *name) {
+    const char *near;
+
     for (size_t i = 0; i < sizeof(main_options) / sizeof(main_options[0]); i++)
         if (strcmp(main_options[i].name, name) == 0)
             return main_options[i].run();
-    fprintf(stderr, "qmp-shim: unknown option \"%s\"; see \"qmp-shim --help\"\n", name);
+    near = diag_suggest(name, strlen(name), (const char *const[]){"--version", "--help", NULL});
+    if (near)
+        fprintf(stderr, "qmp-shim: unknown option \"%s\"; did you mean \"%s\"?\n", name, near);
+    else
+        fprintf(stderr, "qmp-shim: unknown option \"%s\"; see \"qmp-shim --help\"\n", name);
     return COMMAND_USAGE;
 }
 
