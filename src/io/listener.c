@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -106,6 +107,39 @@ int listener_bind(struct listener *l, const char *path, int *reterr_errno) {
     r = listener_make(l, &address, reterr_errno);
     if (r)
         listener_close(l, NULL);
+    return r;
+}
+
+void listener_adopt_take(struct listener *l, int fd) {
+    *l = (struct listener){.fd = fd};
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* by an fd, so that nothing but our socket is changed, whatever stands at its path by now */
+static int listener_permit_fd(const struct listener *l, int fd,
+                              const struct listener_permit *permit, int *reterr_errno) {
+    char path[64];
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return listener_fail(reterr_errno);
+    if (st.st_dev != l->device || st.st_ino != l->inode)
+        return LISTENER_E_IN_USE;
+    if (fchownat(fd, "", permit->uid, permit->gid, AT_EMPTY_PATH) < 0)
+        return listener_fail(reterr_errno);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* fchmod() refuses O_PATH */
+    return chmod(path, permit->mode) < 0 ? listener_fail(reterr_errno) : 0;
+}
+
+int listener_set_permit(struct listener *l, const struct listener_permit *permit,
+                        int *reterr_errno) {
+    int fd = open(l->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return listener_fail(reterr_errno);
+    r = listener_permit_fd(l, fd, permit, reterr_errno);
+    close(fd);
     return r;
 }
 

@@ -62,6 +62,26 @@ struct listener {
 int listener_bind(struct listener *l, const char *path, int *reterr_errno);
 
 /*
+ * listener_adopt_take() - a socket that somebody else made and that listens already
+ * @fd: consumed.  What stands in the file system stays there at the end
+ */
+void listener_adopt_take(struct listener *l, int fd);
+
+/* who may connect, beside the owner */
+struct listener_permit {
+    mode_t mode;
+    uid_t uid; /* (uid_t)-1: as it is */
+    gid_t gid; /* (gid_t)-1: as it is */
+};
+
+/*
+ * listener_set_permit() - widen the mode that listener_bind() has given it
+ * Return: 0, LISTENER_E_IMPOSSIBLE.
+ */
+int listener_set_permit(struct listener *l, const struct listener_permit *permit,
+                        int *reterr_errno);
+
+/*
  * listener_start() - accept clients from now on
  *
  * While the process may not have more fds it waits, and says so once.

@@ -263,6 +263,8 @@ static void pair_on_timer(uv_timer_t *timer) {
 static void pair_on_trace(void *userdata, const struct trace_item *item) {
     const struct pair *p = userdata;
 
+    if (item->kind == TRACE_FAILED)
+        tally_note_failure(p->shared->tally, item->rule);
     tracelog_write(p->shared->log, p->id, item);
 }
 

@@ -15,8 +15,10 @@
 #include <stdint.h>
 #include <uv.h>
 #include "base/list.h"
+#include "io/access.h"
 #include "io/conn.h"
 #include "io/log.h"
+#include "io/tally.h"
 #include "proxy/limits.h"
 #include "proxy/session.h"
 #include "rule/program.h"
@@ -30,6 +32,7 @@ enum {
 struct pair_shared {
     uv_loop_t *loop;
     const struct log *log;
+    struct tally *tally;
     struct limits limits;
     char *text; /* everything is read into this; nothing refers to it between two reads */
     size_t n_text;
@@ -50,8 +53,9 @@ typedef void (*pair_over_fn)(struct pair *p, const struct pair_end *end);
 typedef void (*pair_closed_fn)(struct pair *p);
 
 struct pair {
-    struct list in_server; /* the owner's */
-    void *userdata;        /* the owner's */
+    struct list in_server;   /* the owner's */
+    void *userdata;          /* the owner's */
+    struct access_peer peer; /* the owner's: who the client is */
     uint64_t id;
 
     const struct pair_shared *shared;

@@ -4,20 +4,32 @@
  * Server: the event loop, the places where clients come in, and the pairs
  * that are under way.  The only one to decide what is fatal to whom, and to
  * say in the log how a pair ended.
+ *
+ *   SIGTERM, SIGINT  no more clients; the end, once there is no session or the
+ *                    time for that (server_set_drain()) is over; at once when
+ *                    it comes again
+ *   SIGHUP           reload
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include "io/access.h"
+#include "io/listener.h"
 #include "io/log.h"
 #include "proxy/limits.h"
 #include "rule/program.h"
 
 struct server;
 
+/* read the configuration again (server_set_…()).  Return: was it good? */
+typedef bool (*server_reload_fn)(struct server *s, void *userdata);
+
 /*
- * server_new() - from now on SIGTERM and SIGINT stop the server, not the process
+ * server_new() - from now on the signals above stop the server, not the process
  * @log:    must outlive the server
  * @limits: of each session; copied
  *
+ * The service manager's variables are taken out of the environment.
  * Return: 0 or negative (out of memory or fds).
  */
 int server_new(const struct log *log, const struct limits *limits, struct server **ret_server);
@@ -31,16 +43,35 @@ struct server *server_free(struct server *s);
  */
 void server_set_program(struct server *s, struct program *program);
 
+/* who may connect from now on; @access is consumed */
+void server_set_access_take(struct server *s, struct access *access);
+
+/* how long sessions may go on after a signal to end; 0: not at all */
+void server_set_drain(struct server *s, uint64_t drain_ms);
+
+void server_set_reload(struct server *s, server_reload_fn reload, void *userdata);
+
 /*
  * server_listen() - let clients come in at @listen_path, to the server at @connect_path
+ * @permit:       NULL: the owner alone
  * @reterr_errno: of the outcome, for listener_explain()
  *
  * Return: 0, negative (out of memory), or LISTENER_E_… (io/listener.h).
  */
 int server_listen(struct server *s, const char *listen_path, const char *connect_path,
-                  int *reterr_errno);
+                  const struct listener_permit *permit, int *reterr_errno);
 
-/* relay until SIGTERM, SIGINT or server_stop() */
+/* likewise, by a socket that listens already; @fd is consumed.  Return: 0 or negative */
+int server_adopt_take(struct server *s, int fd, const char *connect_path);
+
+/* tell how we are to whoever connects there (io/control.h), once in a server.  Return: as server_listen() */
+int server_control(struct server *s, const char *path, int *reterr_errno);
+int server_control_take(struct server *s, int fd);
+
+/* keep a file of metrics (io/metrics.h).  Return: 0 or negative */
+int server_write_metrics(struct server *s, const char *path);
+
+/* relay until a signal or server_stop() ends it */
 void server_run(struct server *s);
 
 /* end all pairs, take the sockets out of the file system, let server_run() return */

@@ -21,6 +21,7 @@
 #include "proxy/limits.h"
 #include "proxy/trace.h"
 #include "rule/program.h"
+#include "rule/selection.h"
 
 enum side { SIDE_CLIENT, SIDE_SERVER };
 
@@ -84,3 +85,6 @@ struct session_stats {
     uint64_t n_rewritten, n_dropped, n_answered, n_asked, n_held, n_failed, n_timed_out;
 };
 const struct session_stats *session_stats(const struct session *s);
+
+/* which rules work, and why the others rest; borrowed until the next call on @s.  NULL: there are no rules */
+const struct selection *session_selection(const struct session *s);

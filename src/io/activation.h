@@ -1,0 +1,42 @@
+#pragma once
+
+/*
+ * Activation: the sockets that a service manager opened for us and left
+ * behind at fd 3 and up ($LISTEN_FDS).  What each is for, its name tells.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    ACTIVATION_MAX_FDS = 64, /* more are closed unseen */
+    ACTIVATION_MAX_NAME_BYTES = 255,
+};
+
+struct activation_socket {
+    int fd;                                   /* close-on-exec; -1: taken */
+    char name[ACTIVATION_MAX_NAME_BYTES + 1]; /* "" when none was given */
+    bool is_listening; /* a unix stream socket that listens: something to accept clients from */
+};
+
+struct activation {
+    struct activation_socket sockets[ACTIVATION_MAX_FDS];
+    size_t n;
+};
+
+/* read the environment, and take it out of there.  Variables for another process are none */
+void activation_init(struct activation *a);
+
+/*
+ * activation_take() - the next listening socket that is called @name
+ * @name: NULL: called anything
+ *
+ * Return: its fd, now the caller's; -1 when there is none (any more).
+ */
+int activation_take(struct activation *a, const char *name);
+
+/* Return: is there one? */
+bool activation_has(const struct activation *a, const char *name);
+
+/* close what nobody took.  Return: how many that were */
+size_t activation_deinit(struct activation *a);
