@@ -9,6 +9,7 @@ const struct command *const command_table[] = {
     &command_run,
     &command_check,
     &command_test,
+    &command_status,
     &command_help,
     NULL,
 };

@@ -33,6 +33,7 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_check;
 extern const struct command command_test;
+extern const struct command command_status;
 extern const struct command command_help;
 
 /* all of them in the order of the help; ended by NULL */

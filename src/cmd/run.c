@@ -2,7 +2,7 @@
  * qmp-shim run: relays, until it is told to stop.
  */
 
-#include <getopt.h>
+#include <assert.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,195 +12,286 @@
 
 #include "base/util.h"
 #include "cmd/command.h"
-#include "cmd/options.h"
 #include "cmd/rules.h"
+#include "cmd/settings.h"
+#include "io/access.h"
+#include "io/activation.h"
 #include "io/listener.h"
 #include "io/log.h"
 #include "io/server.h"
-#include "json/diag.h"
+
+#define RUN_CONTROL_NAME "control" /* of an inherited socket, beside those for clients */
 
 struct run {
-    const char *listen_path, *connect_path;
-    struct program_options program;
-    struct rules_choice rules;
-    bool no_rules;
+    const struct command *command;
+    int argc;
+    char **argv;
+    struct conf conf;
+    struct activation activation;
     struct log log;
 };
 
-enum {
-    RUN_LISTEN = 256,
-    RUN_CONNECT,
-    RUN_CLIENT,
-    RUN_CLIENT_VERSION,
-    RUN_RULES,
-    RUN_NO_RULES,
-    RUN_NO_PROBE,
-    RUN_LOG_LEVEL
-};
-
+/* the values mean nothing but to tell options apart */
 static const struct command_option run_options[] = {
-    {RUN_LISTEN, "listen", "PATH",
+    {256, "listen", "PATH",
      "the socket that clients connect to; it is made,\nand removed at the end"},
-    {RUN_CONNECT, "connect", "PATH", "the socket of the QMP server"},
-    {RUN_CLIENT, "client", "old|new", "which side of the rules the clients are on\n(default: old)"},
-    {RUN_CLIENT_VERSION, "client-version", "X",
+    {257, "connect", "PATH", "the socket of the QMP server"},
+    {258, "client", "old|new", "which side of the rules the clients are on\n(default: old)"},
+    {259, "client-version", "X",
      "the QEMU version that the clients were written for,\nas 2.6: decides rule by rule whether it is needed"},
-    {RUN_RULES, "rules", "FILE|NAME",
+    {260, "rules", "FILE|NAME",
      "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given, else none"},
-    {RUN_NO_RULES, "no-rules", NULL, "let everything pass unchanged"},
-    {RUN_NO_PROBE, "no-probe", NULL, "do not ask the server which commands it has"},
-    {RUN_LOG_LEVEL, "log-level", "LEVEL", "error, warning, info or debug (default: info)"},
+    {261, "no-rules", NULL, "let everything pass unchanged"},
+    {262, "no-probe", NULL, "do not ask the server which commands it has"},
+    {263, "log-level", "LEVEL", "error, warning, info or debug (default: info)"},
+    {264, SETTINGS_CONFIG, "FILE", "a file that may say all this, too"},
+    {265, SETTINGS_INSTANCE, "NAME",
+     "of a service: the file is /etc/qmp-shim/NAME.conf, if\nit is there, --listen /run/qmp-shim/NAME.sock, and\n--connect /run/qmp-shim/NAME.qemu"},
+    {266, "drain-timeout", "SECONDS",
+     "how long sessions may go on after a signal to end\n(default: 0)"},
+    {267, "socket-mode", "MODE", "who may connect, in octal (default: 0600)"},
+    {268, "socket-owner", "USER", "whose the socket is"},
+    {269, "socket-group", "GROUP", "likewise"},
+    {270, "allow-uid", "USER",
+     "who may connect, whatever the mode says; may be\ngiven several times"},
+    {271, "allow-gid", "GROUP", "likewise, the members of a group"},
+    {272, "control", "PATH", "a socket for \"qmp-shim status\""},
+    {273, "metrics", "PATH", "a file of metrics, in OpenMetrics' format"},
     {.name = NULL},
 };
-
-static int run_wrong_value(const char *option, const char *value, const char *const *values) {
-    const char *near = diag_suggest(value, strlen(value), values);
-
-    fprintf(stderr, "qmp-shim run: --%s cannot be \"%s\"", option, value);
-    if (near) {
-        fprintf(stderr, "; did you mean \"%s\"?\n", near);
-        return COMMAND_USAGE;
-    }
-    for (size_t i = 0; values[i]; i++)
-        fprintf(stderr, "%s \"%s\"", i == 0 ? "; it is one of" : ",", values[i]);
-    fputc('\n', stderr);
-    return COMMAND_USAGE;
-}
-
-static int run_set_client(struct run *run, const char *value) {
-    static const char *const values[] = {[DIALECT_OLD] = "old", [DIALECT_NEW] = "new", NULL};
-
-    for (size_t i = 0; values[i]; i++) {
-        if (strcmp(values[i], value) == 0) {
-            run->program.client = (enum dialect)i;
-            return 0;
-        }
-    }
-    return run_wrong_value("client", value, values);
-}
-
-static int run_set_log_level(struct run *run, const char *value) {
-    static const char *const values[] = {"error", "warning", "info", "debug", NULL};
-
-    return log_level_find(value, &run->log.level) ? 0 : run_wrong_value("log-level", value, values);
-}
-
-static int run_set(struct run *run, int option, const char *value) {
-    switch (option) {
-    case RUN_LISTEN:
-        run->listen_path = value;
-        return 0;
-    case RUN_CONNECT:
-        run->connect_path = value;
-        return 0;
-    case RUN_CLIENT:
-        return run_set_client(run, value);
-    case RUN_CLIENT_VERSION:
-        run->program.client_version = value;
-        return 0;
-    case RUN_RULES:
-        run->rules.names[run->rules.n_names++] = value;
-        return 0;
-    case RUN_NO_RULES:
-        run->no_rules = true;
-        return 0;
-    case RUN_NO_PROBE:
-        run->program.no_probe = true;
-        return 0;
-    default:
-        return run_set_log_level(run, value);
-    }
-}
-
-static int run_usage(const char *message) {
-    fprintf(stderr, "qmp-shim run: %s; see \"qmp-shim help run\"\n", message);
-    return COMMAND_USAGE;
-}
-
-/* Do the options make sense together? */
-static int run_check(const struct run *run) {
-    const char *version = run->program.client_version;
-
-    if (!run->listen_path)
-        return run_usage("--listen PATH is missing");
-    if (!run->connect_path)
-        return run_usage("--connect PATH is missing");
-    if (strcmp(run->listen_path, run->connect_path) == 0)
-        return run_usage("--listen and --connect are the same path");
-    if (run->no_rules && run->rules.n_names > 0)
-        return run_usage("--rules and --no-rules exclude each other");
-    if (version && (version[0] < '0' || version[0] > '9'))
-        return run_usage("--client-version must begin with a number, as 2.6");
-    return 0;
-}
-
-/*
- * run_parse() - the command line
- * Return: 0, OPTIONS_HELP, or COMMAND_USAGE (said why).
- */
-static int run_parse(struct run *run, const struct command *c, int argc, char **argv) {
-    int option, r;
-
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        r = run_set(run, option, optarg);
-        if (r)
-            return r;
-    }
-    if (option == OPTIONS_HELP)
-        return OPTIONS_HELP;
-    if (option == OPTIONS_WRONG || options_no_arguments(c, argc, argv))
-        return COMMAND_USAGE;
-    return run_check(run);
-}
 
 static int run_out_of_memory(void) {
     fputs("qmp-shim run: out of memory\n", stderr);
     return COMMAND_FAILED;
 }
 
-static int run_load(struct run *run, struct program **ret_program) {
-    size_t n_files;
-    int r;
+/* ---- settings to what the server wants ---- */
 
-    run->rules.is_all = !run->no_rules && run->rules.n_names == 0 && run->program.client_version;
-    run->program.no_deny = run->rules.is_all;
-    r = rules_load(&run->rules, &run->program, ret_program, &n_files);
-    switch (r) {
-    case 0:
-        break;
-    case RULES_E_FAILED:
-        return COMMAND_FAILED;
-    default:
-        return run_out_of_memory();
+static int run_load(const struct conf *conf, struct program **ret_program, size_t *ret_n_files) {
+    struct program_options options = {
+        .client = strcmp(conf->client, "new") == 0 ? DIALECT_NEW : DIALECT_OLD,
+        .client_version = conf->client_version,
+        .no_probe = conf->no_probe,
+    };
+    struct rules_choice choice = {
+        .names = conf->rules.item,
+        .n_names = conf->rules.n,
+        .is_all = !conf->no_rules && conf->rules.n == 0 && conf->client_version,
+    };
+
+    return rules_load(&choice, &options, ret_program, ret_n_files);
+}
+
+static int run_unknown_id(const char *option, const char *name) {
+    fprintf(stderr, "qmp-shim run: --%s: this machine has no %s \"%s\"\n", option,
+            strstr(option, "uid") || strstr(option, "owner") ? "user" : "group", name);
+    return ACCESS_E_UNKNOWN;
+}
+
+/* Return: 0, -ENOMEM, ACCESS_E_UNKNOWN (said) */
+static int run_access(const struct conf *conf, struct access *ret_access) {
+    struct access a = ACCESS_INIT;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < conf->allow_uid.n; i++) {
+        r = access_add_uid(&a, conf->allow_uid.item[i]);
+        if (r > 0)
+            run_unknown_id("allow-uid", conf->allow_uid.item[i]);
     }
-    if (*ret_program)
-        log_write(&run->log, LOG_LEVEL_INFO, "rules loaded", LOG_NUMBER("files", n_files),
-                  LOG_NUMBER("rules", program_n_rules(*ret_program)));
-    else
-        log_write(&run->log, LOG_LEVEL_INFO, "no rules, everything passes unchanged");
+    for (size_t i = 0; r == 0 && i < conf->allow_gid.n; i++) {
+        r = access_add_gid(&a, conf->allow_gid.item[i]);
+        if (r > 0)
+            run_unknown_id("allow-gid", conf->allow_gid.item[i]);
+    }
+    if (r) {
+        access_deinit(&a);
+        return r;
+    }
+    *ret_access = a;
     return 0;
 }
 
-static int run_listen(struct run *run, struct server *server) {
-    int r, error = 0;
+/* Return: 0, ACCESS_E_UNKNOWN (said) */
+static int run_permit(const struct conf *conf, struct listener_permit *ret_permit) {
+    struct listener_permit p = {
+        .mode = (mode_t)conf->socket_mode,
+        .uid = (uid_t)-1,
+        .gid = (gid_t)-1,
+    };
 
-    r = server_listen(server, run->listen_path, run->connect_path, &error);
+    if (conf->socket_owner && access_find_uid(conf->socket_owner, &p.uid))
+        return run_unknown_id("socket-owner", conf->socket_owner);
+    if (conf->socket_group && access_find_gid(conf->socket_group, &p.gid))
+        return run_unknown_id("socket-group", conf->socket_group);
+    *ret_permit = p;
+    return 0;
+}
+
+static struct limits run_limits(const struct conf *conf) {
+    struct limits limits = LIMITS_DEFAULT;
+    size_t *const sizes[] = {
+        [CONF_MAX_MESSAGE_BYTES] = &limits.max_message_bytes,
+        [CONF_MAX_PENDING] = &limits.max_pending,
+        [CONF_MAX_HELD] = &limits.max_held,
+        [CONF_MAX_HELD_BYTES] = &limits.max_held_bytes,
+        [CONF_MAX_FACTS] = &limits.max_facts,
+        [CONF_MAX_OUT_BYTES] = &limits.max_out_bytes,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+        if (conf->limit[i])
+            *sizes[i] = (size_t)conf->limit[i];
+    if (conf->limit[CONF_ASK_TIMEOUT_MS])
+        limits.ask_timeout_ms = (uint32_t)conf->limit[CONF_ASK_TIMEOUT_MS];
+    if (conf->limit[CONF_FD_TIMEOUT_MS])
+        limits.fd_timeout_ms = (uint32_t)conf->limit[CONF_FD_TIMEOUT_MS];
+    return limits;
+}
+
+/* ---- what can change while it runs ---- */
+
+static void run_log_rules(const struct run *run, const struct program *program, size_t n_files) {
+    if (program)
+        log_write(&run->log, LOG_LEVEL_INFO, "rules loaded", LOG_NUMBER("files", n_files),
+                  LOG_NUMBER("rules", program_n_rules(program)));
+    else
+        log_write(&run->log, LOG_LEVEL_INFO, "no rules, everything passes unchanged");
+}
+
+/*
+ * All of it or nothing: @server is as it was when something is wrong.
+ * Return: 0 or an exit status (said why).
+ */
+static int run_apply(struct run *run, const struct conf *conf, struct server *server) {
+    struct program *program;
+    struct access access;
+    size_t n_files;
+    int r;
+
+    r = run_access(conf, &access);
+    if (r)
+        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
+    r = run_load(conf, &program, &n_files);
+    if (r) {
+        access_deinit(&access);
+        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
+    }
+    log_level_find(conf->log_level, &run->log.level);
+    run_log_rules(run, program, n_files);
+    server_set_program(server, program);
+    program_unref(program);
+    server_set_access_take(server, &access);
+    server_set_drain(server, conf->drain_timeout * 1000);
+    return 0;
+}
+
+static bool is_same(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* what was decided at the start stays until the end */
+static void run_warn_changes(const struct run *run, const struct conf *conf) {
+    const struct conf *old = &run->conf;
+    bool is_changed =
+        !is_same(old->listen, conf->listen) || !is_same(old->connect, conf->connect) ||
+        !is_same(old->control, conf->control) || !is_same(old->metrics, conf->metrics) ||
+        !is_same(old->socket_owner, conf->socket_owner) ||
+        !is_same(old->socket_group, conf->socket_group) || old->socket_mode != conf->socket_mode ||
+        memcmp(old->limit, conf->limit, sizeof(conf->limit)) != 0;
+
+    if (is_changed)
+        log_write(&run->log, LOG_LEVEL_WARNING,
+                  "paths, modes and limits were changed: they need a restart");
+}
+
+static bool run_reload(struct server *server, void *userdata) {
+    struct run *run = userdata;
+    struct conf conf;
+    int r;
+
+    r = settings_read(run->command, run->argc, run->argv, &conf);
+    if (r) {
+        if (r < 0)
+            run_out_of_memory();
+        return false;
+    }
+    r = run_apply(run, &conf, server);
     if (r == 0)
-        return 0;
-    fprintf(stderr, "qmp-shim run: cannot listen on %s: %s\n", run->listen_path,
-            listener_explain(r, r < 0 ? -r : error));
+        run_warn_changes(run, &conf);
+    conf_deinit(&conf);
+    return r == 0;
+}
+
+/* ---- the start ---- */
+
+static int run_cannot(const char *what, const char *path, int outcome, int error) {
+    fprintf(stderr, "qmp-shim run: cannot %s %s: %s\n", what, path,
+            listener_explain(outcome, outcome < 0 ? -outcome : error));
     return COMMAND_FAILED;
 }
 
-static int run_serve(struct run *run, struct program *program) {
-    struct limits limits = LIMITS_DEFAULT;
+/* Return: 0, negative (out of memory); @ret_n: how many sockets for clients there were */
+static int run_adopt(struct run *run, struct server *server, size_t *ret_n) {
+    int fd = activation_take(&run->activation, RUN_CONTROL_NAME);
+    int r = fd >= 0 ? server_control_take(server, fd) : 0;
+
+    *ret_n = 0;
+    while (r == 0 && (fd = activation_take(&run->activation, NULL)) >= 0) {
+        r = server_adopt_take(server, fd, run->conf.connect);
+        ++*ret_n;
+    }
+    return r;
+}
+
+static int run_listen(struct run *run, struct server *server) {
+    struct listener_permit permit;
+    int r, error = 0;
+
+    if (run_permit(&run->conf, &permit))
+        return COMMAND_FAILED;
+    r = server_listen(server, run->conf.listen, run->conf.connect, &permit, &error);
+    return r ? run_cannot("listen on", run->conf.listen, r, error) : 0;
+}
+
+/* for those who look from outside */
+static int run_show(struct run *run, struct server *server) {
+    int r = 0, error = 0;
+
+    if (run->conf.control && !activation_has(&run->activation, RUN_CONTROL_NAME))
+        r = server_control(server, run->conf.control, &error);
+    if (r)
+        return run_cannot("listen on", run->conf.control, r, error);
+    if (run->conf.metrics && server_write_metrics(server, run->conf.metrics) < 0)
+        return run_out_of_memory();
+    return 0;
+}
+
+static int run_open(struct run *run, struct server *server) {
+    size_t n_sockets;
+    int status;
+
+    status = run_show(run, server);
+    if (status)
+        return status;
+    if (run_adopt(run, server, &n_sockets) < 0)
+        return run_out_of_memory();
+    if (activation_deinit(&run->activation) > 0)
+        log_write(&run->log, LOG_LEVEL_WARNING,
+                  "inherited file descriptors were closed: they are no listening unix sockets");
+    return n_sockets > 0 ? 0 : run_listen(run, server);
+}
+
+static int run_serve(struct run *run) {
+    struct limits limits = run_limits(&run->conf);
     struct server *server;
     int status;
 
     if (server_new(&run->log, &limits, &server) < 0)
         return run_out_of_memory();
-    server_set_program(server, program);
-    status = run_listen(run, server);
+    server_set_reload(server, run_reload, run);
+    status = run_apply(run, &run->conf, server);
+    if (status == 0)
+        status = run_open(run, server);
     if (status == 0)
         server_run(server);
     server_free(server);
@@ -217,35 +308,55 @@ static void run_raise_limit(void) {
     }
 }
 
-static int run_with(struct run *run, const struct command *c, int argc, char **argv) {
-    struct program *program = NULL;
-    int status;
+static int run_usage(const char *message) {
+    fprintf(stderr, "qmp-shim run: %s; see \"qmp-shim help run\"\n", message);
+    return COMMAND_USAGE;
+}
 
-    status = run_parse(run, c, argc, argv);
-    if (status)
-        return status == OPTIONS_HELP ? 0 : status;
-    status = run_load(run, &program);
+/* Is what must be said said?  The rest is conf_check()'s. */
+static int run_check(const struct run *run) {
+    if (!run->conf.connect)
+        return run_usage("--connect PATH is missing");
+    if (!run->conf.listen && !activation_has(&run->activation, NULL))
+        return run_usage("--listen PATH is missing");
+    return 0;
+}
+
+static int run_start(struct run *run) {
+    int status = run_check(run);
+
     if (status)
         return status;
     signal(SIGPIPE, SIG_IGN); /* a log that nobody reads must not end the relay */
     run_raise_limit();
-    status = run_serve(run, program);
-    program_unref(program);
-    return status;
+    return run_serve(run);
 }
 
 static int run_run(const struct command *c, int argc, char **argv) {
     struct run run = {
-        .program = {.client = DIALECT_OLD},
-        .rules = {.names = calloc((size_t)argc, sizeof(*run.rules.names))},
+        .command = c,
+        .argc = argc,
+        .argv = argv,
         .log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO},
     };
     int status;
 
-    if (!run.rules.names)
+    switch (settings_read(c, argc, argv, &run.conf)) {
+    case 0:
+        break;
+    case SETTINGS_E_HELP:
+        return 0;
+    case SETTINGS_E_USAGE:
+        return COMMAND_USAGE;
+    case SETTINGS_E_FAILED:
+        return COMMAND_FAILED;
+    default:
         return run_out_of_memory();
-    status = run_with(&run, c, argc, argv);
-    free(run.rules.names);
+    }
+    activation_init(&run.activation);
+    status = run_start(&run);
+    activation_deinit(&run.activation);
+    conf_deinit(&run.conf);
     return status;
 }
 
@@ -255,7 +366,7 @@ const struct command command_run = {
     .synopsis = "--listen PATH --connect PATH [OPTION]…",
     .text = "Listens on a socket.  For each client that comes, connects to the server and\n"
             "relays both ways, with what the rules change.  Logs to stderr.  SIGTERM and\n"
-            "SIGINT end it.\n",
+            "SIGINT end it, SIGHUP makes it read its rules again.\n",
     .options = run_options,
     .run = run_run,
 };

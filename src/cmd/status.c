@@ -1,0 +1,244 @@
+/*
+ * qmp-shim status: asks a shim that runs how it is, by its control socket.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/util.h"
+#include "cmd/command.h"
+#include "cmd/options.h"
+#include "io/address.h"
+#include "json/reader.h"
+
+enum {
+    STATUS_JSON = 256,
+    STATUS_TIMEOUT_S = 10,
+    STATUS_MAX_BYTES = 64 << 20, /* of an answer; more is surely something else */
+};
+
+static const struct command_option status_options[] = {
+    {STATUS_JSON, "json", NULL, "print all there is, as one JSON object"},
+    {.name = NULL},
+};
+
+/* ---- to the control socket and back ---- */
+
+/* Return: the path that is meant, for the caller to free; NULL: out of memory */
+static char *status_path(const char *argument) {
+    char *path;
+
+    if (!strchr(argument, '/'))
+        return asprintf(&path, "/run/qmp-shim/%s/control", argument) < 0 ? NULL : path;
+    if (asprintf(&path, "%s.ctl", argument) < 0)
+        return NULL;
+    if (access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return strdup(argument);
+}
+
+static int status_cannot(const char *path, const char *why) {
+    fprintf(stderr, "qmp-shim status: cannot ask %s: %s\n", path, why);
+    return COMMAND_FAILED;
+}
+
+static int status_read(const char *path, int fd, struct buffer *b) {
+    ssize_t n;
+
+    do {
+        if (buffer_reserve(b, 64 << 10) < 0)
+            return status_cannot(path, strerror(ENOMEM));
+        n = read(fd, b->data + b->n, b->cap - b->n);
+        if (n > 0)
+            b->n += (size_t)n;
+        if (b->n > STATUS_MAX_BYTES)
+            return status_cannot(path, "its answer is too long; is it a control socket?");
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    if (n < 0)
+        return status_cannot(path, errno == EAGAIN
+                                       ? "there is no end of its answer; is it a control socket?"
+                                       : strerror(errno));
+    return 0;
+}
+
+static int status_ask_fd(const char *path, int fd, struct buffer *b) {
+    const struct timeval timeout = {.tv_sec = STATUS_TIMEOUT_S};
+    struct sockaddr_un address;
+
+    if (address_from_path(path, &address))
+        return status_cannot(path, "a socket's path has 1 to 107 bytes");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect(), too */
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+        return status_cannot(path, strerror(errno));
+    return status_read(path, fd, b);
+}
+
+static int status_ask(const char *path, struct buffer *b) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int status;
+
+    if (fd < 0)
+        return status_cannot(path, strerror(errno));
+    status = status_ask_fd(path, fd, b);
+    close(fd);
+    return status;
+}
+
+/* ---- for people ---- */
+
+static const struct json *status_at(const struct json *object, const char *a, const char *b) {
+    const struct json *value = json_member(object, a);
+
+    return b ? json_member(value, b) : value;
+}
+
+/* a string without its quotes, other scalars as they stand there; what is missing is a question mark */
+static void status_value(const char *before, const struct json *value, const char *after) {
+    const char *text = !value ? "?" : value->type == JSON_STRING ? value->string : value->text;
+    size_t n = !value ? 1 : value->type == JSON_STRING ? value->n_string : value->n_text;
+
+    printf("%s%.*s%s", before, (int)n, text, after);
+}
+
+static void status_counts(const struct json *object) {
+    static const char *const names[] = {"rewritten", "dropped", "answered", "asked",
+                                        "held",      "failed",  "timed_out"};
+
+    status_value("", status_at(object, "messages", "client"), "");
+    status_value(" + ", status_at(object, "messages", "server"), " messages");
+    status_value(", ", status_at(object, "bytes", "client"), "");
+    status_value(" + ", status_at(object, "bytes", "server"), " bytes (client + server)");
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const struct json *n = json_member(object, names[i]);
+
+        if (n && strncmp(n->text, "0", 1) != 0)
+            printf(", %.*s %s", (int)n->n_text, n->text, names[i]);
+    }
+    putchar('\n');
+}
+
+static size_t status_n(const struct json *list) {
+    return list ? list->n_items : 0;
+}
+
+static void status_session(const struct json *session) {
+    const struct json *resting = json_member(session, "resting");
+
+    status_value("\nsession ", json_member(session, "id"), ":");
+    status_value(" client pid ", json_member(session, "pid"), "");
+    status_value(", uid ", json_member(session, "uid"), "\n  ");
+    status_counts(session);
+    printf("  rules: %zu active, %zu resting\n", status_n(json_member(session, "active")),
+           status_n(resting));
+    for (size_t i = 0; i < status_n(resting); i++) {
+        status_value("    ", json_member(&resting->items[i], "rule"), "");
+        status_value(" rests: ", json_member(&resting->items[i], "reason"), "\n");
+    }
+}
+
+static void status_failures(const struct json *failures) {
+    for (size_t i = 0; i < status_n(failures); i++)
+        printf("  rule %.*s failed %.*s times\n", (int)failures->items[i].n_key_text,
+               failures->items[i].key_text, (int)failures->items[i].n_text,
+               failures->items[i].text);
+}
+
+static void status_print(const struct json *root) {
+    const struct json *sessions = json_member(root, "sessions");
+    const struct json *stale = status_at(root, "rules", "is_stale");
+    const struct json *draining = json_member(root, "draining");
+
+    status_value("qmp-shim ", json_member(root, "version"), "");
+    status_value(", pid ", json_member(root, "pid"), "");
+    status_value(", up ", json_member(root, "uptime_ms"), " ms");
+    printf("%s\n", draining && draining->boolean ? ", draining" : "");
+    status_value("rules: ", status_at(root, "rules", "rules"), "");
+    status_value(" in ", status_at(root, "rules", "files"), " files");
+    printf("%s\n",
+           stale && stale->boolean ? "; the last reload failed, they are the old ones" : "");
+    printf("sessions: %zu open", status_n(sessions));
+    status_value(", ", status_at(root, "totals", "sessions"), " in all");
+    status_value(", ", status_at(root, "totals", "refused"), " clients refused\n");
+    printf("in all: ");
+    status_counts(json_member(root, "totals"));
+    status_failures(json_member(root, "failed_rules"));
+    for (size_t i = 0; i < status_n(sessions); i++)
+        status_session(&sessions->items[i]);
+}
+
+/* ---- the whole ---- */
+
+static int status_show(const char *path, const struct buffer *b, bool is_json) {
+    struct arena arena = ARENA_INIT;
+    struct json *root;
+    int status = 0;
+
+    if (b->n == 0)
+        status = status_cannot(path, "it has too many askers; try again");
+    else if (json_read(&arena, b->data, b->n, false, &root, NULL) ||
+             !json_member(root, "uptime_ms"))
+        status = status_cannot(path, "its answer makes no sense; is it a control socket?");
+    else if (is_json)
+        fwrite(b->data, 1, b->n, stdout);
+    else
+        status_print(root);
+    arena_deinit(&arena);
+    return status;
+}
+
+static int status_of(const char *argument, bool is_json) {
+    struct buffer b = BUFFER_INIT;
+    char *path = status_path(argument);
+    int status;
+
+    if (!path)
+        return status_cannot(argument, strerror(ENOMEM));
+    status = status_ask(path, &b);
+    if (status == 0)
+        status = status_show(path, &b, is_json);
+    buffer_deinit(&b);
+    free(path);
+    return status;
+}
+
+static int status_run(const struct command *c, int argc, char **argv) {
+    const char *socket_name;
+    bool is_json = false;
+    int option;
+
+    while ((option = options_next(c, argc, argv)) >= 0)
+        is_json = true;
+    if (option == OPTIONS_HELP)
+        return 0;
+    if (option == OPTIONS_WRONG)
+        return COMMAND_USAGE;
+    if (optind >= argc) {
+        fputs("qmp-shim status: SOCKET is missing; see \"qmp-shim help status\"\n", stderr);
+        return COMMAND_USAGE;
+    }
+    socket_name = argv[optind++];
+    if (options_no_arguments(c, argc, argv))
+        return COMMAND_USAGE;
+    return status_of(socket_name, is_json);
+}
+
+const struct command command_status = {
+    .name = "status",
+    .summary = "say how a shim that runs is doing",
+    .synopsis = "[--json] SOCKET",
+    .text = "Asks by the control socket (run --control).  SOCKET is its path; or the path\n"
+            "that clients connect to, if the other is the same with .ctl behind it; or the\n"
+            "name of an instance of the service qmp-shim@.\n",
+    .options = status_options,
+    .run = status_run,
+};
