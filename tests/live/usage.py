@@ -86,7 +86,7 @@ def _():
     check_mistake(run("--client", "od"), '--client cannot be "od"', 'did you mean "old"?')
     check_mistake(run("--client", "2011"), '"old", "new"')
     check_mistake(run("--log-level", "infos"), 'did you mean "info"?')
-    check_mistake(run("--client-version", "latest"), "must begin with a number")
+    check_mistake(run("--client-version", "latest"), "--client-version")
     check_mistake(run("more"), 'unexpected argument "more"')
 
 
