@@ -125,7 +125,8 @@ static int listener_permit_fd(const struct listener *l, int fd,
         return listener_fail(reterr_errno);
     if (st.st_dev != l->device || st.st_ino != l->inode)
         return LISTENER_E_IN_USE;
-    if (fchownat(fd, "", permit->uid, permit->gid, AT_EMPTY_PATH) < 0)
+    if ((permit->uid != (uid_t)-1 || permit->gid != (gid_t)-1) &&
+        fchownat(fd, "", permit->uid, permit->gid, AT_EMPTY_PATH) < 0)
         return listener_fail(reterr_errno);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* fchmod() refuses O_PATH */
     return chmod(path, permit->mode) < 0 ? listener_fail(reterr_errno) : 0;

@@ -17,7 +17,7 @@ KINDS = {
     "rule files": ["rules/*.jsonc"],
     "manual pages": ["man/*.[1-9]"],
     "scripts": ["scripts/*"],
-    "unit files": ["systemd/*.service", "systemd/*.socket"],
+    "unit files": ["systemd/*.service", "systemd/*.socket", "systemd/*.in"],
 }
 
 # by a build in the source tree, or by Python
