@@ -9,6 +9,8 @@ const struct command *const command_table[] = {
     &command_run,
     &command_check,
     &command_test,
+    &command_explain,
+    &command_list,
     &command_status,
     &command_help,
     NULL,

@@ -33,6 +33,8 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_check;
 extern const struct command command_test;
+extern const struct command command_explain;
+extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_help;
 
