@@ -48,7 +48,7 @@ int rides_push(struct rides *r, struct out *o, const char *text, size_t n, bool 
         out_ride_take(o, &r->ride[i].fds);
     }
     rides_deinit(r);
-    return push(o, text + at, n - at, is_borrowed);
+    return n > at ? push(o, text + at, n - at, is_borrowed) : 0;
 }
 
 struct fds rides_last(struct rides *r) {

@@ -483,7 +483,7 @@ static int pass_command(struct session *s, struct task *t) {
 
 /* answered here; in its turn, which is at once when nothing else is under way */
 static int answer_command(struct session *s, struct task *t) {
-    bool is_done = t->exchange->stage == ENGINE_STEPPING; /* what it orders was carried out already */
+    bool is_done = t->exchange && t->exchange->stage == ENGINE_STEPPING; /* what it orders was carried out already */
 
     if (!is_done && !t->is_oob && !s->is_deny && s->n_in_flight >= s->limits.max_pending)
         return pass_raw(s, t);
