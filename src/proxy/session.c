@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json/reader.h"
 #include "proxy/flow.h"
 #include "qmp/message.h"
 #include "rule/introspect.h"
@@ -163,14 +164,18 @@ static bool wants_command(const struct session *s, const char *text, const struc
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 
-/* an id that begins as the shim's own do would be taken for one; with escapes it may turn out to */
+/* an id that begins as the shim's own do would be taken for one, however it is written: the server prints it plainly */
 static bool has_reserved_id(const struct session *s, const char *text, const struct frame *frame) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     static const char prefix[] = "qmp-shim:";
-    const char *id = text + frame->id.at;
+    const char *id = text + frame->id.at + 1;
+    size_t n = frame->id.n - 2;
 
-    if (!s->program || frame->id.n <= strlen(prefix))
+    if (!s->program || frame->id.n < sizeof(prefix) || (id[-1] != '"' && id[-1] != '\''))
         return false;
-    return memcmp(id + 1, prefix, strlen(prefix)) == 0 || ((id[0] == '"' || id[0] == '\'') && memchr(id, '\\', frame->id.n));
+    if (memchr(id, '\\', n) && json_decode(&arena, id, n, &id, &n))
+        return false;
+    return n >= strlen(prefix) && memcmp(id, prefix, strlen(prefix)) == 0;
 }
 
 /* does this qmp_capabilities ask for out-of-band execution? */
