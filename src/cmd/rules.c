@@ -64,14 +64,12 @@ static char *path_join(const char *folder, const char *name, const char *suffix)
 
 /* ---- where rules are installed ---- */
 
-/* Return: 0 or -ENOMEM; the folders to search, the first one first */
+/* Return: 0 or -ENOMEM; the folders to search, the first one first: the operator's own, then ours */
 static int folders_find(struct paths *ret_folders) {
     const char *rest = getenv("QMP_SHIM_RULES_PATH");
     int r;
 
-    if (!rest)
-        rest = RULESDIR;
-    while (*rest) {
+    while (rest && *rest) {
         size_t n = strcspn(rest, ":");
 
         r = n ? paths_push_take(ret_folders, strndup(rest, n)) : 0;
@@ -79,7 +77,7 @@ static int folders_find(struct paths *ret_folders) {
             return r;
         rest += n + (rest[n] == ':');
     }
-    return 0;
+    return paths_push_take(ret_folders, strdup(RULESDIR));
 }
 
 static int is_rule_file(const struct dirent *entry) {

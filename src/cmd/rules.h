@@ -29,8 +29,8 @@ enum {
  * @ret_n_files: how many were read
  *
  * Installed files are NAME.jsonc in the folders of $QMP_SHIM_RULES_PATH
- * (separated by colons) or, without it, in the folder they were installed to;
- * of two with one name, the first.  Diagnostics, warnings too, go to stderr.
+ * (separated by colons), then in the folder they were installed to; of two
+ * with one name, the first.  Diagnostics, warnings too, go to stderr.
  * Return: 0, RULES_E_FAILED, -ENOMEM.
  */
 int rules_load(const struct rules_choice *choice, const struct program_options *options,
