@@ -193,13 +193,17 @@ static int expect_reply(struct play *p, const struct json *command) {
 
 /* the event that the reply waits for, or the time after which it comes without */
 static int play_until(struct play *p, const struct json *ex) {
-    const struct json *until = json_member(ex, "until");
+    size_t n;
+    const struct json *event = items_of(json_member(ex, "until"), &n);
+    int r = 0;
 
     if (p->rule->until.n == 0)
         return 0;
-    if (!until)
+    if (n == 0)
         return error_fold(player_wait(&p->player, UINT64_C(3600) * 1000));
-    return send_message(p, SIDE_SERVER, until, NULL);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = send_message(p, SIDE_SERVER, &event[i], NULL);
+    return r;
 }
 
 static int play_command(struct play *p, const struct json *ex, const struct json *from, const struct json *to) {

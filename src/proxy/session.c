@@ -451,7 +451,7 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
         return true;
     if (from == SIDE_CLIENT)
         return !frame->has_name || wants_command(s, text, frame) || name_is(text, frame, "qmp_capabilities");
-    if (frame->kind == FRAME_EVENT && !frame->has_name)
+    if ((frame->kind == FRAME_EVENT && !frame->has_name) || (frame->kind == FRAME_GREETING && s->program))
         return true;
     return is_tracked(s, frame) || wants_message(s, text, frame);
 }
