@@ -8,8 +8,6 @@
 
 struct check {
     struct arena arena; /* for the time of the check */
-    const struct rule_file *files;
-    size_t n_files;
     const struct rule_file *file;
     struct diag_set *diags;
 };
@@ -132,64 +130,55 @@ static int check_vars(struct check *c, const struct rule *rule) {
     return 0;
 }
 
-/* --- tables -------------------------------------------------------------------------------------- */
+/* --- a file -------------------------------------------------------------------------------------- */
 
-static bool is_remembered(const struct check *c, const char *table) {
-    for (size_t i = 0; i < c->n_files; i++)
-        for (size_t k = 0; k < c->files[i].n_rules; k++) {
-            const struct fact_list *list = &c->files[i].rules[k].remember;
+static int check_rules(struct check *c) {
+    for (size_t i = 0; i < c->file->n_rules; i++) {
+        int r = check_vars(c, &c->file->rules[i]);
 
-            for (size_t n = 0; n < list->n; n++)
-                if (strcmp(list->fact[n].table, table) == 0)
-                    return true;
-        }
-    return false;
-}
-
-static void check_tables(struct check *c, const struct rule *rule) {
-    for (size_t i = 0; i < rule->recall.n; i++) {
-        const struct fact_picture *fact = &rule->recall.fact[i];
-
-        if (!is_remembered(c, fact->table))
-            diag_add(c->diags, DIAG_WARNING, c->file->source, fact->key.at, fact->key.n_at, "the rule that knows the values has \"remember\"",
-                     "no rule remembers anything in the table \"%s\"", fact->table);
-    }
-}
-
-/* --- all ----------------------------------------------------------------------------------------- */
-
-static int check_rule(struct check *c, const struct rule *rule) {
-    int r;
-
-    r = check_vars(c, rule);
-    if (r < 0)
-        return r;
-    check_tables(c, rule);
-    return direction_check(&c->arena, c->file->source, rule, c->diags);
-}
-
-static int check_all(struct check *c) {
-    int r;
-
-    for (size_t i = 0; i < c->n_files; i++) {
-        c->file = &c->files[i];
-        for (size_t k = 0; k < c->file->n_rules; k++) {
-            r = check_rule(c, &c->file->rules[k]);
-            if (r < 0)
-                return r;
-        }
-        r = overlap_check(&c->arena, c->file, c->diags);
+        if (r == 0)
+            r = direction_check(&c->arena, c->file->source, &c->file->rules[i], c->diags);
         if (r < 0)
             return r;
     }
-    return 0;
+    return overlap_check(&c->arena, c->file, c->diags);
 }
 
-int check_files(const struct rule_file *files, size_t n_files, struct diag_set *diags) {
-    struct check c = {.arena = ARENA_INIT, .files = files, .n_files = n_files, .diags = diags};
+int check_file(const struct rule_file *file, struct diag_set *diags) {
+    struct check c = {.arena = ARENA_INIT, .file = file, .diags = diags};
     int r;
 
-    r = check_all(&c);
+    r = check_rules(&c);
     arena_deinit(&c.arena);
     return r;
+}
+
+/* --- tables -------------------------------------------------------------------------------------- */
+
+static bool has_table(const struct fact_list *list, const char *table) {
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->fact[i].table, table) == 0)
+            return true;
+    return false;
+}
+
+static bool is_remembered(const struct rule_file *files, size_t n_files, const char *table) {
+    for (size_t i = 0; i < n_files; i++)
+        for (size_t k = 0; k < files[i].n_rules; k++)
+            if (has_table(&files[i].rules[k].remember, table))
+                return true;
+    return false;
+}
+
+void check_together(const struct rule_file *files, size_t n_files, struct diag_set *diags) {
+    for (size_t i = 0; i < n_files; i++)
+        for (size_t k = 0; k < files[i].n_rules; k++) {
+            const struct fact_list *recall = &files[i].rules[k].recall;
+
+            for (size_t n = 0; n < recall->n; n++)
+                if (!is_remembered(files, n_files, recall->fact[n].table))
+                    diag_add(diags, DIAG_WARNING, files[i].source, recall->fact[n].key.at, recall->fact[n].key.n_at,
+                             "the rule that knows the values has \"remember\"", "no rule remembers anything in the table \"%s\"",
+                             recall->fact[n].table);
+        }
 }

@@ -16,9 +16,12 @@
 #include "rule/rule.h"
 
 /*
- * check_files()
- * @files: as loaded; rules that could not be read are not among theirs
+ * check_file() - one file
+ * @file: as loaded; rules that could not be read are not among its
  *
  * Return: 0 or -ENOMEM; findings are added to @diags
  */
-int check_files(const struct rule_file *files, size_t n_files, struct diag_set *diags);
+int check_file(const struct rule_file *file, struct diag_set *diags);
+
+/* what the files of a program need of each other: tables that nothing fills */
+void check_together(const struct rule_file *files, size_t n_files, struct diag_set *diags);

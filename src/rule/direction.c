@@ -56,6 +56,8 @@ static unsigned char *known_at(const struct direction *d, size_t var, size_t gro
 static void learn_var(struct direction *d, size_t var, enum known how, size_t group) {
     unsigned char *known = known_at(d, var, group);
 
+    if (*known == KNOWN_PERHAPS && how == KNOWN_PERHAPS)
+        how = KNOWN; /* by one of two members: who leaves out both means neither */
     if (*known < how)
         *known = (unsigned char)how;
 }
@@ -182,7 +184,7 @@ static void find_perhaps_unbound(const struct writing *w, const struct pattern *
     const char *name = d->rule->vars.var[var].name;
     char way_out[256];
 
-    snprintf(way_out, sizeof(way_out), "write \"*NAME\" here too, or add \"vars\": {\"%s\": {\"default\": …}}", name);
+    snprintf(way_out, sizeof(way_out), "write \"*NAME\" for this member too, or add \"vars\": {\"%s\": {\"default\": …}}", name);
     diag_add(d->diags, DIAG_WARNING, d->source, p->at, p->n_at, way_out, "\"$%s\" is bound by what may be missing%s: then %s", name, when(d),
              w->else_what);
 }
@@ -261,7 +263,7 @@ static void need_guard(const struct writing *w, const struct pattern *p, const s
         return;
     if (at->kept == KEPT_PERHAPS)
         find(w->d, DIAG_WARNING, p, "show this member on the other side too, with a variable on both",
-             "what stands here is only known if the other side sends this member too");
+             "the other side need not send this member, and nothing else tells what to write here");
     else
         find(w->d, DIAG_ERROR, p, "write a value or a variable; $like, $in and $not only read", "nothing tells what is to be written here");
 }

@@ -45,6 +45,13 @@ static void fault_key(struct load *l, const struct json *member, const char *con
     l->is_invalid = true;
 }
 
+/* @value, perhaps a member, is not what it must be */
+static void fault_named(struct load *l, const struct json *value, const char *way_out, const char *wanted) {
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text), value->n_text, way_out, "%s%.*s%s must be %s",
+             value->key ? "\"" : "this", (int)value->n_key, value->key ? value->key : "", value->key ? "\"" : "", wanted);
+    l->is_invalid = true;
+}
+
 /* fold the outcome of a compiler: its diagnostic is there, reading goes on */
 static int folded(struct load *l, int r) {
     if (r > 0)
@@ -54,7 +61,7 @@ static int folded(struct load *l, int r) {
 
 static int copy_string(struct load *l, const struct json *value, const char **ret) {
     if (value->type != JSON_STRING || memchr(value->string, '\0', value->n_string)) {
-        fault(l, value, "write a string", "this must be a string");
+        fault_named(l, value, "in double quotation marks", "a string");
         *ret = "";
         return 0;
     }
@@ -232,7 +239,7 @@ static int facts(struct load_rule *lr, const struct json *value, struct fact_lis
     int r;
 
     if (value->type != JSON_OBJECT) {
-        fault(lr->load, value, has_value ? "{\"TABLE\": {\"$key\": {…}}}" : "{\"TABLE\": \"$key\"}", "this must be an object of tables");
+        fault_named(lr->load, value, has_value ? "{\"TABLE\": {\"$key\": {…}}}" : "{\"TABLE\": \"$key\"}", "an object of tables");
         return 0;
     }
     ret->fact = arena_alloc(lr->load->arena, (value->n_items + 1) * sizeof(*ret->fact));
@@ -482,9 +489,12 @@ static void check_alone(struct load *l, const struct json *value, const struct r
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         const struct json *m = json_member(value, keys[i]);
 
-        if (m)
-            fault_at_key(l, m, "such a rule has \"old\", \"new\" and \"vars\" only",
-                         rule->kind == PICTURE_ERROR ? "a rule for errors cannot do this" : "a rule for the greeting cannot do this");
+        if (m) {
+            diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(m->key_text - l->source->text), m->n_key_text,
+                     "leave it out: such a rule only says what becomes what", "\"%s\" does nothing in a rule for %s", keys[i],
+                     rule->kind == PICTURE_ERROR ? "errors" : "the greeting");
+            l->is_invalid = true;
+        }
     }
 }
 

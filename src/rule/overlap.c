@@ -427,7 +427,12 @@ static void find_unreached(struct search *s, const struct pair *pair, enum vars_
 static void find_unless_lacked(struct search *s, const struct pair *pair, enum vars_side client) {
     const struct picture *p = direction_read(pair->below, client), *command = own_server_command(pair);
 
-    diag_add(s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at, "show in one of them what keeps them apart, or leave one out",
+    const char *way_out = "show in one of them what keeps them apart, or leave one out";
+
+    if (pair->below->for_client == RULE_FOR_BOTH)
+        way_out = client == VARS_OLD ? "add \"for\": \"new-client\", or show what keeps them apart"
+                                     : "add \"for\": \"old-client\", or show what keeps them apart";
+    diag_add(s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at, way_out,
              "%srule \"%s\" above matches whatever this matches, unless it rests because the server lacks \"%.*s\"", when(pair->below, client),
              pair->above->name, (int)command->n_name, command->name);
 }
@@ -489,6 +494,8 @@ static int check_rule(struct search *s, const struct rule *rule) {
         switch (overlap[client]) {
         case OVERLAP_ALL:
             find_unreached(s, &pair[client], client, is_never);
+            if (is_never)
+                return 0; /* said once */
             break;
         case OVERLAP_UNLESS_LACKED:
             find_unless_lacked(s, &pair[client], client);

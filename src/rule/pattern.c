@@ -58,7 +58,7 @@ static int compile_var(struct pattern_compiler *c, const struct json *value, str
     if (n_name > 0 && n_name < n && text[n_name] == ':') {
         type = vars_type_find(text + n_name + 1, n - n_name - 1);
         if (type < 0)
-            return fault(c, value, "one of str int number bool object list any", "unknown type of a variable");
+            return fault(c, value, "the types are str, int, number, bool, object, list and any", "unknown type of a variable");
     } else if (n_name == 0 || n_name != n) {
         return fault(c, value, "\"$name\" or \"$name:type\"; a plain dollar is written \"$$\"", "this is no variable");
     }

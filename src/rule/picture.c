@@ -73,6 +73,8 @@ static int compile_name(struct pattern_compiler *c, const struct json *value, st
         return 0;
     if (value->type != JSON_STRING || value->n_string == 0)
         return fault(c, value, "a name is written as it stands in the traffic", "the name of a command or event must be a string");
+    if (value->string[0] == '$' || memmem(value->string, value->n_string, "${", 2))
+        return fault(c, value, "write a rule for each of them", "the name of a command or event cannot be a variable");
     ret->name = value->string;
     ret->n_name = value->n_string;
     return 0;

@@ -214,11 +214,13 @@ static int load_source(struct program *p, const struct program_source *source, s
     ds->n_text = source->n_text;
     if (!ds->path || !ds->text)
         return -ENOMEM;
-    r = load_file(&p->arena, ds, &p->files[p->n_files++], diags);
+    r = load_file(&p->arena, ds, &p->files[p->n_files], diags);
+    if (r < 0)
+        return r;
     *ret_invalid = *ret_invalid || r > 0;
-    if (p->options.no_deny && p->files[p->n_files - 1].is_deny)
-        p->n_files--;
-    return r < 0 ? r : 0;
+    if (p->options.no_deny && p->files[p->n_files].is_deny)
+        return 0;
+    return check_file(&p->files[p->n_files++], diags);
 }
 
 static int number_rules(struct program *p) {
@@ -267,9 +269,7 @@ static int load_all(struct program *p, const struct program_source *sources, siz
         if (r < 0)
             return r;
     }
-    r = check_files(p->files, p->n_files, diags);
-    if (r < 0)
-        return r;
+    check_together(p->files, p->n_files, diags);
     if (is_invalid || diags->n_errors > n_errors)
         return PROGRAM_E_INVALID;
     sort_files(p->files, p->n_files);

@@ -92,7 +92,7 @@ static int compile_scale(struct compile *c, struct var *var, const struct json *
 
 static int compile_map(struct compile *c, struct var *var, const struct json *value) {
     if (value->type != JSON_ARRAY || value->n_items == 0)
-        return fault(c, value, "[[old, new], …]; the first pair that fits is taken", "\"map\" must be a list of pairs");
+        return fault(c, value, "[[old, new], …]; the first pair that fits is taken", "\"map\" must be a list of at least one pair");
     var->map = arena_alloc(c->arena, (value->n_items + 1) * sizeof(*var->map));
     if (!var->map)
         return -ENOMEM;
@@ -112,7 +112,7 @@ static int compile_type(struct compile *c, struct var *var, enum vars_side side,
     int type = value->type == JSON_STRING ? vars_type_find(value->string, value->n_string) : -1;
 
     if (type < 0)
-        return fault(c, value, "one of str int number bool object list any", "unknown type");
+        return fault(c, value, "the types are str, int, number, bool, object, list and any", "unknown type");
     var->type[side] = (enum vars_type)type;
     return 0;
 }
