@@ -20,6 +20,13 @@
 
 #include "base/util.h"
 #include "qmp/lexer.h"
+#include "qmp/scan.h"
+
+/*
+ * What a string is.  One member and not two flags: those would be written one
+ * by one and read together, for which a processor must wait.
+ */
+enum use { USE_VALUE, USE_KEY, USE_NAME };
 
 /* what the value at the top level is for */
 enum key { KEY_OTHER, KEY_ID, KEY_NAME };
@@ -55,30 +62,39 @@ static void object_begin(struct frame_reader *r, size_t at) {
 
 static void object_end(struct frame_reader *r) {
     r->is_inside = false;
-    r->is_key = r->is_name = false;
+    r->use = USE_VALUE;
 }
 
-static void string_begin(struct frame_reader *r, bool is_key, bool is_name, size_t at) {
-    r->is_key = is_key;
-    r->is_name = is_name;
+/* what a string at the top level is */
+static enum use string_use(const struct frame_reader *r, bool is_key) {
+    if (is_key)
+        return USE_KEY;
+    return r->key == KEY_NAME ? USE_NAME : USE_VALUE;
+}
+
+static void string_begin(struct frame_reader *r, enum use use, size_t at) {
+    r->use = use;
     r->token_at = at;
-    if (is_key) {
+    if (use == USE_KEY) {
         memset(r->key_text, 0, sizeof(r->key_text));
         r->n_key_text = 0;
     }
 }
 
-/* more of the key or name being read */
+/* more of the string being read: only of a key is it kept */
 static void string_append(struct frame_reader *r, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '\\')
-            r->frame.is_escaped = true;
-        if (r->is_key && r->n_key_text <= sizeof(r->key_text)) {
-            if (r->n_key_text < sizeof(r->key_text))
-                r->key_text[r->n_key_text] = text[i];
-            r->n_key_text++;
-        }
-    }
+    size_t at = size_min(r->n_key_text, sizeof(r->key_text));
+
+    if (r->use != USE_KEY)
+        return;
+    memcpy(r->key_text + at, text, size_min(n, sizeof(r->key_text) - at));
+    r->n_key_text = (uint8_t)size_min(r->n_key_text + n, sizeof(r->key_text) + 1);
+}
+
+/* there is a backslash in the string being read */
+static void string_is_escaped(struct frame_reader *r) {
+    if (r->use != USE_VALUE)
+        r->frame.is_escaped = true;
 }
 
 static void key_end(struct frame_reader *r) {
@@ -129,13 +145,18 @@ static void name_end(struct frame_reader *r, size_t at) {
 
 /* a key or value at the top level that is a string ended just before @at */
 static void string_end(struct frame_reader *r, size_t at) {
-    if (r->is_key)
+    switch ((enum use)r->use) {
+    case USE_KEY:
         key_end(r);
-    else if (r->is_name)
+        break;
+    case USE_NAME:
         name_end(r, at);
-    else
+        break;
+    default:
         value_end(r, at);
-    r->is_key = r->is_name = false;
+        break;
+    }
+    r->use = USE_VALUE;
 }
 
 /* ---- client: count ---- */
@@ -363,13 +384,14 @@ static bool grammar_word(struct frame_reader *r, unsigned char c) {
 }
 
 static bool grammar_string(struct frame_reader *r, unsigned char c, size_t at) {
-    bool is_top = count_depth(r) == 1;
-    bool is_key = r->expect == EXPECT_COLON;
+    enum use use = USE_VALUE;
 
+    if (count_depth(r) == 1)
+        use = string_use(r, r->expect == EXPECT_COLON);
     if (c == '\'')
         r->frame.is_single_quoted = true;
     r->string = (struct frame_string){0};
-    string_begin(r, is_top && is_key, is_top && !is_key && r->key == KEY_NAME, at);
+    string_begin(r, use, at);
     return true;
 }
 
@@ -399,8 +421,9 @@ static bool grammar_token(struct frame_reader *r, enum lexer_act act, unsigned c
 }
 
 static bool grammar_string_byte(struct frame_reader *r, unsigned char c) {
-    if (r->is_key || r->is_name)
-        string_append(r, (const char *)&c, 1);
+    if (c == '\\')
+        string_is_escaped(r);
+    string_append(r, (const char *)&c, 1);
     return string_byte(r, c);
 }
 
@@ -475,8 +498,7 @@ static size_t client_skip_easy(struct frame_reader *r, const char *text, size_t 
             i++;
     } else if (string_is_plain(r)) {
         i = string_skip_plain(text, n);
-        if (r->is_key || r->is_name)
-            string_append(r, text, i);
+        string_append(r, text, i);
     }
     return i;
 }
@@ -569,48 +591,35 @@ static size_t server_skip_string(struct frame_reader *r, const char *text, size_
         i = 1;
     }
     while (i < n) {
-        char c = text[i++];
-
-        if (c == '"') {
+        i += scan_string(text + i, n - i);
+        if (i == n)
+            break;
+        if (text[i++] == '"') {
             r->lexer = LEXER_START;
             break;
         }
-        if (c == '\\' && i++ == n) {
+        string_is_escaped(r);
+        if (i == n) {
             r->lexer = LEXER_DOUBLE_ESCAPE;
-            return n;
+            break;
         }
+        i++;
     }
     return i;
 }
 
-/*
- * The hot path: nothing in here matters but where it ends.
- * Return: bytes up to where the depth is 1 again; all of them when it stays above.
- */
+/* Return: bytes up to where the depth is 1 again; all of them when it stays above */
 static size_t server_skip_nested(struct frame_reader *r, const char *text, size_t n) {
-    static const uint8_t special[256] = {['"'] = 1, ['{'] = 2, ['['] = 2, ['}'] = 3, [']'] = 3};
-    size_t i = 0;
+    struct scan s = {
+        .depth = r->depth - 1,
+        .is_in_string = r->lexer != LEXER_START,
+        .is_escaped = r->lexer == LEXER_DOUBLE_ESCAPE,
+    };
 
-    while (i < n && r->depth > 1) {
-        if (r->lexer != LEXER_START)
-            i += server_skip_string(r, text + i, n - i);
-        while (i < n && !special[(unsigned char)text[i]])
-            i++;
-        if (i == n)
-            break;
-        switch (special[(unsigned char)text[i++]]) {
-        case 1:
-            r->lexer = LEXER_DOUBLE;
-            break;
-        case 2:
-            r->depth++;
-            break;
-        default:
-            r->depth--;
-            break;
-        }
-    }
-    return i;
+    n = scan_nested(&s, text, n);
+    r->depth = s.depth + 1;
+    r->lexer = s.is_escaped ? LEXER_DOUBLE_ESCAPE : s.is_in_string ? LEXER_DOUBLE : LEXER_START;
+    return n;
 }
 
 /* a string at the top level; Return: as server_skip_string() */
@@ -618,8 +627,7 @@ static size_t server_string(struct frame_reader *r, const char *text, size_t n, 
     size_t n_string = server_skip_string(r, text, n);
     bool is_whole = r->lexer == LEXER_START;
 
-    if (r->is_key || r->is_name)
-        string_append(r, text, n_string - is_whole);
+    string_append(r, text, n_string - is_whole);
     if (is_whole)
         string_end(r, at + n_string);
     return n_string;
@@ -642,7 +650,7 @@ static void server_value_byte(struct frame_reader *r, char c, size_t at) {
         r->expect = EXPECT_AFTER_MEMBER;
     }
     if (c == '"') {
-        string_begin(r, !is_first, is_first && r->key == KEY_NAME, at);
+        string_begin(r, string_use(r, !is_first), at);
         r->lexer = LEXER_DOUBLE;
     } else if (c == '{' || c == '[') {
         r->depth++;

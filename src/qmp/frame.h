@@ -97,8 +97,7 @@ struct frame_reader {
     size_t value_at;    /* the last value at its top level */
     size_t token_at;    /* and the last token of more than one byte */
     bool is_inside;     /* an object is being read */
-    bool is_key;        /* the string being read is a key at the top level, */
-    bool is_name;       /* or the name */
+    uint8_t use;        /* what the string being read is (enum use) */
     uint8_t lexer;      /* what is being read (enum lexer_state) */
     uint8_t expect;     /* what may come next in the object (enum expect) */
     uint8_t key;        /* what the value at the top level is for (enum key) */
