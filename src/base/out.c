@@ -4,47 +4,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buffer.h"
-
-struct segment {
-    struct list in_out;
-    const char *text; /* the next byte to send */
-    size_t n;
-    struct buffer own; /* where @text points to, unless it is borrowed */
-    bool is_borrowed;
-    struct fds fds; /* ride on the first byte */
-};
-
 /* a segment that was copied takes later copies too, up to this size */
 enum { OUT_JOIN_BYTES = 64 * 1024 };
 
-static struct segment *segment_free(struct segment *g) {
+static void segment_free(struct out *o, struct out_segment *g) {
     list_remove(&g->in_out);
     buffer_deinit(&g->own);
     fds_deinit(&g->fds);
-    free(g);
-    return NULL;
+    if (g == &o->first)
+        o->is_first_used = false;
+    else
+        free(g);
+}
+
+/* Return: an empty one, or NULL */
+static struct out_segment *segment_new(struct out *o) {
+    if (o->is_first_used)
+        return calloc(1, sizeof(struct out_segment));
+    o->is_first_used = true;
+    o->first = (struct out_segment){.n = 0};
+    return &o->first;
 }
 
 void out_init(struct out *o) {
     list_init(&o->segments);
+    o->is_first_used = false;
     o->n_bytes = 0;
     o->next = (struct fds)FDS_INIT;
 }
 
 void out_deinit(struct out *o) {
     list_for_each_safe(i, &o->segments)
-        segment_free(list_entry(i, struct segment, in_out));
+        segment_free(o, list_entry(i, struct out_segment, in_out));
     fds_deinit(&o->next);
     o->n_bytes = 0;
 }
 
-static struct segment *out_last(const struct out *o) {
-    return list_is_empty(&o->segments) ? NULL : list_entry(o->segments.prev, struct segment, in_out);
+static struct out_segment *out_last(const struct out *o) {
+    return list_is_empty(&o->segments) ? NULL : list_entry(o->segments.prev, struct out_segment, in_out);
 }
 
-static struct segment *out_add(struct out *o) {
-    struct segment *g = calloc(1, sizeof(*g));
+static struct out_segment *out_add(struct out *o) {
+    struct out_segment *g = segment_new(o);
 
     if (!g)
         return NULL;
@@ -54,7 +55,7 @@ static struct segment *out_add(struct out *o) {
 }
 
 int out_borrow(struct out *o, const char *text, size_t n) {
-    struct segment *g = out_last(o);
+    struct out_segment *g = out_last(o);
 
     if (n == 0)
         return 0;
@@ -70,7 +71,7 @@ int out_borrow(struct out *o, const char *text, size_t n) {
     return 0;
 }
 
-static int segment_append(struct segment *g, const char *text, size_t n) {
+static int segment_append(struct out_segment *g, const char *text, size_t n) {
     size_t sent = g->own.n - g->n;
 
     buffer_append(&g->own, text, n);
@@ -82,7 +83,7 @@ static int segment_append(struct segment *g, const char *text, size_t n) {
 }
 
 int out_copy(struct out *o, const char *text, size_t n) {
-    struct segment *g = out_last(o);
+    struct out_segment *g = out_last(o);
     int r;
 
     if (n == 0)
@@ -109,7 +110,7 @@ size_t out_peek(const struct out *o, struct iovec *iov, size_t max_iov, const st
 
     *ret_fds = NULL;
     list_for_each(i, &o->segments) {
-        struct segment *g = list_entry(i, struct segment, in_out);
+        struct out_segment *g = list_entry(i, struct out_segment, in_out);
 
         if (n == max_iov || (n > 0 && !fds_is_empty(&g->fds)))
             break;
@@ -123,7 +124,7 @@ size_t out_peek(const struct out *o, struct iovec *iov, size_t max_iov, const st
 void out_sent(struct out *o, size_t n_bytes) {
     o->n_bytes -= n_bytes;
     while (n_bytes > 0) {
-        struct segment *g = list_entry(o->segments.next, struct segment, in_out);
+        struct out_segment *g = list_entry(o->segments.next, struct out_segment, in_out);
         size_t n = size_min(n_bytes, g->n);
 
         fds_deinit(&g->fds);
@@ -131,13 +132,13 @@ void out_sent(struct out *o, size_t n_bytes) {
         g->n -= n;
         n_bytes -= n;
         if (g->n == 0)
-            segment_free(g);
+            segment_free(o, g);
     }
 }
 
 int out_settle(struct out *o) {
     list_for_each(i, &o->segments) {
-        struct segment *g = list_entry(i, struct segment, in_out);
+        struct out_segment *g = list_entry(i, struct out_segment, in_out);
         const char *text = g->text;
         size_t n = g->n;
         int r;

@@ -12,11 +12,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/uio.h>
+#include "base/buffer.h"
 #include "base/fds.h"
 #include "base/list.h"
 
+/* private: bytes that stand together in memory */
+struct out_segment {
+    struct list in_out;
+    const char *text; /* the next byte to send */
+    size_t n;
+    struct buffer own; /* where @text points to, unless it is borrowed */
+    bool is_borrowed;
+    struct fds fds; /* ride on the first byte */
+};
+
 struct out {
     struct list segments;
+    struct out_segment first; /* is enough for most, and costs no malloc() */
+    bool is_first_used;
     size_t n_bytes;  /* waiting, all segments */
     struct fds next; /* ride on the next byte that is pushed */
 };

@@ -236,6 +236,8 @@ static ssize_t conn_write(struct conn *c, const struct out *out) {
     ssize_t n;
 
     m.msg_iovlen = out_peek(out, iov, ARRAY_SIZE(iov), &fds);
+    if (!fds && m.msg_iovlen == 1) /* most often, and cheaper */
+        return send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
     if (fds)
         control_from_fds(&m, &control, fds);
     n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
