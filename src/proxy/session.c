@@ -417,6 +417,8 @@ static int join_tail(struct input *in, const char **text, size_t *n) {
 }
 
 static void drop_tail(struct input *in) {
+    if (in->tail.n == 0)
+        return; /* nor are there rides of it */
     buffer_deinit(&in->tail);
     rides_deinit(&in->rides);
 }
@@ -459,20 +461,23 @@ static bool is_kept(const struct session *s, enum side from, const char *text, c
 /* the object that began is not whole yet */
 static int part_of_object(struct session *s, enum side from, const char *text, size_t n) {
     struct input *in = &s->input[from];
-    bool was_uncertain = s->is_uncertain;
+    bool was_uncertain = s->is_uncertain, is_borrowed = in->tail.n == 0;
     struct rides rides;
-    int r;
+    int r = 0;
 
-    r = join_tail(in, &text, &n);
-    if (r < 0 || is_kept(s, from, text, frame_reader_frame(&in->reader)))
+    if (!is_borrowed)
+        r = join_tail(in, &text, &n);
+    if (r < 0)
         return r;
+    if (is_kept(s, from, text, frame_reader_frame(&in->reader)))
+        return is_borrowed ? join_tail(in, &text, &n) : 0;
     in->is_streaming = true;
     if (from == SIDE_SERVER) {
         s->eol = NULL;
         in->skips_eol = false;
     }
     rides = rides_steal(&in->rides);
-    r = pass_bytes(s, from, text, n, &rides, false, false);
+    r = pass_bytes(s, from, text, n, &rides, is_borrowed, false);
     s->is_uncertain = was_uncertain; /* it is one command for all that */
     drop_tail(in);
     return r;
@@ -556,6 +561,11 @@ static int settle(struct session *s) {
     return r < 0 ? r : resume(s);
 }
 
+/* is nothing under way?  Then there is nothing to settle, which is so after most messages */
+static bool is_quiet(const struct session *s) {
+    return list_is_empty(&s->tasks) && list_is_empty(&s->queue) && list_is_empty(&s->deferred);
+}
+
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds, struct session_time time) {
     struct input *in = &s->input[from];
     size_t n_piece;
@@ -568,7 +578,7 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
 
         r = piece(s, from, scan, text, n_piece);
-        if (r == 0)
+        if (r == 0 && !is_quiet(s))
             r = settle(s);
         text += n_piece;
         n -= n_piece;
