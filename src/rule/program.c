@@ -34,12 +34,21 @@ struct program {
 
 /* --- the index of names ------------------------------------------------------------------------ */
 
+/* eight bytes at a time, because it is done for every message */
 static uint32_t hash_name(enum program_role role, const char *name, size_t n) {
-    uint32_t h = 2166136261u ^ (uint32_t)role; /* FNV-1a */
+    uint64_t h = (uint64_t)role << 32 ^ n;
+    uint64_t word;
 
+    for (; n >= sizeof(word); n -= sizeof(word), name += sizeof(word)) {
+        memcpy(&word, name, sizeof(word));
+        h = (h ^ word) * 0x9E3779B97F4A7C15u; /* odd, and without a pattern: 2^64 over the golden ratio */
+        h ^= h >> 32;
+    }
+    word = 0;
     for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)name[i]) * 16777619u;
-    return h;
+        word = word << 8 | (unsigned char)name[i];
+    h = (h ^ word) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(h >> 32);
 }
 
 static struct name_entry *find_slot(const struct program *p, enum program_role role, const char *name, size_t n_name) {
@@ -157,8 +166,11 @@ static int index_all(struct program *p) {
 }
 
 struct program_uses program_find(const struct program *p, enum program_role role, const char *name, size_t n_name) {
-    const struct name_entry *e = find_slot(p, role, name, n_name);
+    const struct name_entry *e;
 
+    if (p->n_uses[role] == 0)
+        return (struct program_uses){NULL, 0};
+    e = find_slot(p, role, name, n_name);
     return (struct program_uses){e->use, e->is_used ? e->n_use : 0};
 }
 
