@@ -6,6 +6,7 @@
 
 #include "json/reader.h"
 #include "json/number.h"
+#include "rule/examples.h"
 #include "rule/picture.h"
 
 enum { LOAD_LANGUAGE_VERSION = 1 };
@@ -292,7 +293,10 @@ static int conform_ask(struct load_rule *lr, const struct json *value) {
         r = conform_key(lr, types, "$type", &rule->conform_type);
     if (r < 0)
         return r;
-    return folded(lr->load, picture_compile(&lr->compiler, json_member(value, "ask"), &rule->conform_ask));
+    r = folded(lr->load, picture_compile(&lr->compiler, json_member(value, "ask"), &rule->conform_ask));
+    if (r == 0 && rule->conform_ask.kind != PICTURE_COMMAND)
+        fault(lr->load, json_member(value, "ask"), "write {\"execute\": …}", "only a command can stand here");
+    return r;
 }
 
 static int rule_conform(struct load_rule *lr, const struct json *value) {
@@ -314,11 +318,8 @@ static int rule_conform(struct load_rule *lr, const struct json *value) {
 }
 
 static int rule_examples(struct load_rule *lr, const struct json *value) {
-    if (value->type != JSON_ARRAY)
-        fault(lr->load, value, "[{\"old\": message, \"new\": message}]", "\"examples\" is a list");
-    else
-        lr->rule->examples = value;
-    return 0;
+    lr->rule->examples = value;
+    return folded(lr->load, examples_check(value, lr->load->source, lr->load->diags));
 }
 
 static int rule_vars(struct load_rule *lr, const struct json *value) {
