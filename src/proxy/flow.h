@@ -54,7 +54,12 @@ struct task {
     bool is_answer;            /* the reply was made here; what is in flight only tells when its turn is */
 };
 
-enum deferred_kind { DEFERRED_OBJECT, DEFERRED_BLANK, DEFERRED_RAW };
+enum deferred_kind {
+    DEFERRED_OBJECT,
+    DEFERRED_BLANK,
+    DEFERRED_RAW,
+    DEFERRED_RAW_NEW, /* raw bytes with which something new begins */
+};
 
 /* input of the client that waits behind an exchange */
 struct deferred {
@@ -112,6 +117,7 @@ struct session {
     unsigned char *has_failed; /* by struct rule.index; NULL: none has */
     bool is_deny;           /* what cannot be read as a command that rules allow is refused here */
     bool is_refusing;       /* raw bytes that were refused may go on */
+    struct fds blank_fds;   /* if is_deny: came on a blank, for the command that follows */
     bool is_uncertain;      /* what was sent raw may have got any number of replies */
 };
 
@@ -148,6 +154,8 @@ int task_begin_message(struct session *s, const char *text, size_t n, struct rid
 /* what came is not let through: an error in its turn */
 int task_refuse(struct session *s, struct rides *rides);
 int task_begin_probe(struct session *s);
+/* would an id be taken for one of the shim's own, however it is written?  The server prints it plainly */
+bool task_is_reserved_id(const char *id, size_t n);
 /* Return: the task whose reply comes under the id @id (@n_id is 0: without one), or NULL */
 struct task *task_find(struct session *s, const char *id, size_t n_id);
 int task_reply(struct session *s, struct task *t, const char *text, size_t n);

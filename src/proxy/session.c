@@ -47,7 +47,7 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
 
 static void deferred_free(struct session *s, struct deferred *d) {
     list_remove(&d->in_session);
-    s->n_deferred_bytes -= d->text.n;
+    s->n_deferred_bytes -= sizeof(*d) + d->text.n;
     buffer_deinit(&d->text);
     rides_deinit(&d->rides);
     free(d);
@@ -67,6 +67,7 @@ struct session *session_free(struct session *s) {
         rides_deinit(&s->input[side].rides);
         out_deinit(&s->out[side]);
     }
+    fds_deinit(&s->blank_fds);
     engine_deinit(&s->engine);
     free(s->has_failed);
     program_unref(s->program);
@@ -164,18 +165,8 @@ static bool wants_command(const struct session *s, const char *text, const struc
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 
-/* an id that begins as the shim's own do would be taken for one, however it is written: the server prints it plainly */
 static bool has_reserved_id(const struct session *s, const char *text, const struct frame *frame) {
-    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    static const char prefix[] = "qmp-shim:";
-    const char *id = text + frame->id.at + 1;
-    size_t n = frame->id.n - 2;
-
-    if (!s->program || frame->id.n < sizeof(prefix) || (id[-1] != '"' && id[-1] != '\''))
-        return false;
-    if (memchr(id, '\\', n) && json_decode(&arena, id, n, &id, &n))
-        return false;
-    return n >= strlen(prefix) && memcmp(id, prefix, strlen(prefix)) == 0;
+    return s->program && task_is_reserved_id(text + frame->id.at, frame->id.n);
 }
 
 /* does this qmp_capabilities ask for out-of-band execution? */
@@ -201,23 +192,43 @@ static int client_passes(struct session *s, const char *text, size_t n, const st
     return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
 }
 
+/* Only the first one that succeeds; under a policy, only what every server reads as one. */
+static bool is_capabilities(const struct session *s, const char *text, const struct frame *frame) {
+    if (frame->kind != FRAME_COMMAND || !name_is(text, frame, "qmp_capabilities") || (s->is_deny && (frame->is_ambiguous || frame->is_escaped)))
+        return false;
+    return !s->program || s->negotiation == NEGOTIATION_NONE;
+}
+
 static int client_capabilities(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
     int r;
 
     r = look_for_oob(s, text, n);
     if (r < 0)
         return r;
-    if (!s->program || s->negotiation != NEGOTIATION_NONE)
+    if (!s->program)
         return client_passes(s, text, n, frame, rides, is_borrowed);
     return task_begin_command(s, text, n, frame, rides, TASK_CAPABILITIES);
 }
 
+/* fds that came on a blank join the command, unless it has newer ones */
+static int take_blank_fds(struct session *s, struct rides *rides) {
+    if (rides_is_empty(rides))
+        return rides_add_take(rides, 0, &s->blank_fds);
+    fds_deinit(&s->blank_fds);
+    return 0;
+}
+
 static int client_object(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
-    bool has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
+    bool has_fds;
+    int r;
 
     s->input[SIDE_CLIENT].skips_eol = false;
     s->is_refusing = false;
-    if (frame->kind == FRAME_COMMAND && name_is(text, frame, "qmp_capabilities") && !(s->is_deny && frame->is_ambiguous))
+    r = take_blank_fds(s, rides);
+    if (r < 0)
+        return r;
+    has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
+    if (is_capabilities(s, text, frame))
         return client_capabilities(s, text, n, frame, rides, is_borrowed);
     if (wants_command(s, text, frame))
         return task_begin_command(s, text, n, frame, rides, TASK_COMMAND);
@@ -233,6 +244,12 @@ static int client_blank(struct session *s, const char *text, size_t n, struct ri
     const char *newline = memchr(text, '\n', n);
     size_t n_skipped = 0;
 
+    s->is_refusing = false;
+    if (s->is_deny && !rides_is_empty(rides)) { /* they go no further than the command they are for */
+        struct fds fds = rides_last(rides);
+
+        fds_replace_take(&s->blank_fds, &fds);
+    }
     if (in->skips_eol && rides_is_empty(rides)) {
         n_skipped = newline ? (size_t)(newline - text) + 1 : n;
         in->skips_eol = newline == NULL;
@@ -245,6 +262,7 @@ static int client_blank(struct session *s, const char *text, size_t n, struct ri
 static int client_refuse_raw(struct session *s, struct rides *rides) {
     bool was_refusing = s->is_refusing;
 
+    fds_deinit(&s->blank_fds);
     s->is_refusing = true;
     if (!was_refusing)
         return task_refuse(s, rides);
@@ -267,6 +285,9 @@ static int client_piece(struct session *s, enum deferred_kind kind, const char *
         return client_object(s, text, n, frame, rides, is_borrowed);
     case DEFERRED_BLANK:
         return client_blank(s, text, n, rides, is_borrowed);
+    case DEFERRED_RAW_NEW:
+        s->is_refusing = false;
+        return client_raw(s, text, n, rides, is_borrowed);
     default:
         return client_raw(s, text, n, rides, is_borrowed);
     }
@@ -283,7 +304,7 @@ static int defer(struct session *s, enum deferred_kind kind, const char *text, s
     d->rides = rides_steal(rides);
     buffer_append(&d->text, text, n);
     list_append(&s->deferred, &d->in_session);
-    s->n_deferred_bytes += d->text.n;
+    s->n_deferred_bytes += sizeof(*d) + d->text.n; /* many small ones cost, too */
     return buffer_status(&d->text);
 }
 
@@ -390,10 +411,11 @@ static int server_object(struct session *s, const char *text, size_t n, const st
 
 /* --- bytes to pieces ----------------------------------------------------------------------------------------- */
 
-/* what passes as it comes, whichever side it is from; @is_last: nothing more belongs to it */
-static int pass_bytes(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last) {
+/* what passes as it comes, whichever side it is from; @kind: of the client's; @is_last: nothing more belongs to it */
+static int pass_bytes(struct session *s, enum side from, enum deferred_kind kind, const char *text, size_t n, struct rides *rides, bool is_borrowed,
+                      bool is_last) {
     if (from == SIDE_CLIENT)
-        return client_input(s, DEFERRED_RAW, text, n, NULL, rides, is_borrowed);
+        return client_input(s, kind, text, n, NULL, rides, is_borrowed);
     return queue_stream(s, text, n, rides, is_borrowed, is_last);
 }
 
@@ -477,7 +499,7 @@ static int part_of_object(struct session *s, enum side from, const char *text, s
         in->skips_eol = false;
     }
     rides = rides_steal(&in->rides);
-    r = pass_bytes(s, from, text, n, &rides, is_borrowed, false);
+    r = pass_bytes(s, from, DEFERRED_RAW_NEW, text, n, &rides, is_borrowed, false);
     s->is_uncertain = was_uncertain; /* it is one command for all that */
     drop_tail(in);
     return r;
@@ -490,21 +512,23 @@ static int streamed(struct session *s, enum side from, const char *text, size_t 
     bool was_uncertain = s->is_uncertain;
     int r;
 
-    r = pass_bytes(s, from, text, n, &rides, true, is_whole);
+    r = pass_bytes(s, from, DEFERRED_RAW, text, n, &rides, true, is_whole);
     s->is_uncertain = was_uncertain;
     if (!is_whole)
         return r;
     in->is_streaming = false;
     s->stats.n_messages[from]++;
     if (from == SIDE_CLIENT)
-        s->n_sent++;
+        s->n_sent += !s->is_deny; /* it was refused */
     else
         s->n_answered += frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR;
     return r;
 }
 
-static int broken(struct session *s, enum side from, const char *text, size_t n) {
+/* @is_new: it is no more of what was raw before */
+static int broken(struct session *s, enum side from, bool is_new, const char *text, size_t n) {
     struct input *in = &s->input[from];
+    enum deferred_kind kind = is_new && !in->is_streaming ? DEFERRED_RAW_NEW : DEFERRED_RAW;
     struct rides rides = RIDES_INIT;
     bool is_borrowed = in->tail.n == 0;
     int r = 0;
@@ -514,7 +538,7 @@ static int broken(struct session *s, enum side from, const char *text, size_t n)
         r = join_tail(in, &text, &n);
     rides = rides_steal(&in->rides);
     if (r == 0)
-        r = pass_bytes(s, from, text, n, &rides, is_borrowed, true);
+        r = pass_bytes(s, from, kind, text, n, &rides, is_borrowed, true);
     rides_deinit(&rides);
     drop_tail(in);
     return r;
@@ -539,7 +563,7 @@ static int piece(struct session *s, enum side from, enum frame_scan scan, const 
     case FRAME_PART:
         return in->is_streaming ? streamed(s, from, text, n, false) : part_of_object(s, from, text, n);
     default:
-        return broken(s, from, text, n);
+        return broken(s, from, scan == FRAME_BROKEN, text, n);
     }
 }
 
@@ -549,12 +573,19 @@ static bool queue_is_over(const struct session *s) {
     return s->n_queue > s->limits.max_held || s->n_queue_bytes > s->limits.max_held_bytes;
 }
 
+/* Replies made here wait for the end of a message that passes in pieces; only that ends their wait. */
+static bool queue_is_waiting(const struct session *s) {
+    return !list_is_empty(&s->queue) && !list_entry(s->queue.next, struct held, in_queue)->is_ready;
+}
+
 /* after every input: release what may go, keep the limits, let go on what waited */
 static int settle(struct session *s) {
     int r;
 
     r = task_release_met(s);
-    while (r == 0 && queue_is_over(s) && !list_is_empty(&s->queue))
+    if (r == 0)
+        r = queue_flush(s);
+    while (r == 0 && queue_is_over(s) && queue_is_waiting(s))
         r = task_expire_first(s);
     if (r == 0)
         r = queue_flush(s);
@@ -608,8 +639,8 @@ int session_end(struct session *s, enum side from, struct session_time time) {
     if (in->has_ended)
         return 0;
     in->has_ended = true;
-    if (in->tail.n > 0)
-        r = broken(s, from, "", 0);
+    if (in->tail.n > 0 || in->is_streaming)
+        r = broken(s, from, true, "", 0);
     if (r == 0 && from == SIDE_SERVER)
         r = end_server(s);
     return r < 0 ? r : settle(s);
@@ -642,6 +673,8 @@ struct out *session_out(struct session *s, enum side to) {
 
 bool session_wants(const struct session *s, enum side from) {
     if (s->input[from].has_ended || s->out[side_other(from)].n_bytes > s->limits.max_out_bytes)
+        return false;
+    if (from == SIDE_CLIENT && (s->n_in_flight > s->limits.max_pending || queue_is_over(s))) /* refusals that wait for their turn */
         return false;
     return from == SIDE_SERVER || s->n_deferred_bytes + s->input[from].tail.n <= s->limits.max_held_bytes || !session_is_blocked(s);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json/reader.h"
 #include "json/value.h"
 #include "proxy/flow.h"
 #include "qmp/message.h"
@@ -74,6 +75,19 @@ static struct task *find_by_turn(struct session *s) {
             return t;
     }
     return NULL;
+}
+
+bool task_is_reserved_id(const char *id, size_t n) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    size_t n_prefix = strlen(TASK_ID_PREFIX) - 1; /* whatever the quote */
+
+    if (n <= n_prefix + 1 || (id[0] != '"' && id[0] != '\''))
+        return false;
+    id++;
+    n -= 2;
+    if (memchr(id, '\\', n) && json_decode(&arena, id, n, &id, &n))
+        return false;
+    return n >= n_prefix && memcmp(id, TASK_ID_PREFIX + 1, n_prefix) == 0;
 }
 
 struct task *task_find(struct session *s, const char *id, size_t n_id) {
@@ -456,13 +470,13 @@ static int send_untracked(struct session *s, struct task *t) {
 /* the command goes to the server */
 static int pass_command(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
-    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t;
+    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t || task_is_reserved_id(t->id.data, t->id.n);
     uint32_t timeout_ms;
 
     if (is_tracked && s->n_in_flight >= s->limits.max_pending) {
         s->stats.n_failed++;
         session_trace(s, TRACE_FAILED, SIDE_CLIENT, x, t->raw.data, t->raw.n, NULL, 0, "too many commands in flight");
-        return pass_raw(s, t);
+        return s->is_deny ? send_untracked(s, t) : pass_raw(s, t); /* a policy holds, if only for the command */
     }
     if (x->is_changed) {
         s->stats.n_rewritten++;
@@ -615,15 +629,23 @@ static int take_id(struct task *t) {
     return buffer_status(&t->id);
 }
 
+static int refuse(struct session *s, struct task *t) {
+    rides_deinit(&t->rides);
+    t->kind = TASK_PLAIN;
+    t->exchange = exchange_free(t->exchange);
+    buffer_clear(&t->raw);
+    buffer_append_string(&t->raw, TASK_REFUSAL);
+    return t->raw.failed ? -ENOMEM : answer_command(s, t);
+}
+
 /* what cannot be read is the server's to judge, unless only what rules allow may pass */
 static int pass_unread(struct session *s, struct task *t) {
-    int r;
+    return s->is_deny ? refuse(s, t) : pass_raw(s, t);
+}
 
-    if (!s->is_deny)
-        return pass_raw(s, t);
-    r = task_refuse(s, &t->rides);
-    task_free(s, t);
-    return r;
+/* Old servers cut a key at a NUL, so that it becomes another one. */
+static bool has_nul(const struct task *t) {
+    return memmem(t->raw.data, t->raw.n, "\\u0000", strlen("\\u0000"));
 }
 
 static int run_command(struct session *s, struct task *t) {
@@ -657,7 +679,7 @@ int task_begin_command(struct session *s, const char *text, size_t n, const stru
     if (r < 0)
         return r;
     /* what cannot be read, or whose id framing has not seen, is the server's to judge */
-    if (r > 0 || (t->id.n > 0) != (frame->id.n > 0))
+    if (r > 0 || (t->id.n > 0) != (frame->id.n > 0) || (s->is_deny && has_nul(t)))
         return pass_unread(s, t);
     if (s->is_oob && has_fds) {
         s->fd_wait = t;
@@ -671,10 +693,7 @@ int task_refuse(struct session *s, struct rides *rides) {
     struct task *t = task_new(s, TASK_PLAIN);
 
     rides_deinit(rides);
-    if (!t)
-        return -ENOMEM;
-    buffer_append_string(&t->raw, TASK_REFUSAL);
-    return t->raw.failed ? -ENOMEM : answer_command(s, t);
+    return t ? refuse(s, t) : -ENOMEM;
 }
 
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides) {

@@ -448,8 +448,13 @@ static int rewrite(struct exchange *x, const struct picture *write) {
     return note_name(x);
 }
 
-/* an event or greeting, or a command with one picture on the server's side.  Return: 1, -ENOMEM */
-static int write_message(struct exchange *x, const struct picture_list *to) {
+/* a command of the client at a file that lets through only what its rules mention */
+static bool is_denied(const struct exchange *x) {
+    return x->from_client && x->first_hop == 0 && reply_file_at(x->engine, x->hop)->is_deny;
+}
+
+/* an event or greeting, or a command with one picture on the server's side.  Return: 0: *ret is the order; 1: go on; -ENOMEM */
+static int write_message(struct exchange *x, const struct picture_list *to, enum engine_outcome *ret) {
     struct applied *a;
     int r;
 
@@ -458,6 +463,10 @@ static int write_message(struct exchange *x, const struct picture_list *to) {
         return r;
     if (r > 0) {
         reply_fail(x, x->rule, "a variable has no value");
+        if (is_denied(x)) { /* the rule allows what it would have written, and nothing else */
+            *ret = ENGINE_ANSWER;
+            return reply_refuse(x);
+        }
         next_hop(x);
         return 1;
     }
@@ -503,7 +512,7 @@ static int write_out(struct exchange *x, enum engine_outcome *ret) {
         x->step = NULL;
         return 1;
     }
-    return write_message(x, to);
+    return write_message(x, to, ret);
 }
 
 /* --- steps ---------------------------------------------------------------------------------------------- */
@@ -569,11 +578,6 @@ static int look_for_waits(struct exchange *x) {
             return r;
     }
     return 0;
-}
-
-/* a command of the client at a file that lets through only what its rules mention */
-static bool is_denied(const struct exchange *x) {
-    return x->from_client && x->first_hop == 0 && reply_file_at(x->engine, x->hop)->is_deny;
 }
 
 /* Return: 0: *ret is the order; 1: go on; -ENOMEM */
