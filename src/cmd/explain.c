@@ -62,10 +62,13 @@ struct explain {
 static const struct command_option explain_options[] = {
     {EXPLAIN_RULES, "rules", "FILE|NAME",
      "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given"},
-    {EXPLAIN_CLIENT, "client", "old|new", "which side of the rules the client is on\n(default: old)"},
-    {EXPLAIN_CLIENT_VERSION, "client-version", "X", "the QEMU version that the client was written for"},
+    {EXPLAIN_CLIENT, "client", "old|new",
+     "which side of the rules the client is on\n(default: old)"},
+    {EXPLAIN_CLIENT_VERSION, "client-version", "X",
+     "the QEMU version that the client was written for"},
     {EXPLAIN_SERVER_VERSION, "server-version", "X", "the version that the server's greeting says"},
-    {EXPLAIN_FROM, "from", "client|server", "who sent what has neither C: nor S: before it\n(default: client)"},
+    {EXPLAIN_FROM, "from", "client|server",
+     "who sent what has neither C: nor S: before it\n(default: client)"},
     {.name = NULL},
 };
 
@@ -78,8 +81,8 @@ static void explain_note_free(struct explain_note *n) {
     free(n);
 }
 
-static void explain_note_add(struct explain *e, const struct explain_note *from, const char *text, size_t n, const char *to_text,
-                             size_t n_to_text) {
+static void explain_note_add(struct explain *e, const struct explain_note *from, const char *text,
+                             size_t n, const char *to_text, size_t n_to_text) {
     struct explain_note *note = malloc(sizeof(*note));
 
     if (!note) {
@@ -153,16 +156,19 @@ static bool explain_is_same(const char *a, const char *b, size_t n_b) {
     struct compare c;
     bool is_same;
 
-    if (json_read(&arena, a, strlen(a), false, &va, NULL) || json_read(&arena, b, n_b, false, &vb, NULL))
+    if (json_read(&arena, a, strlen(a), false, &va, NULL) ||
+        json_read(&arena, b, n_b, false, &vb, NULL))
         return strlen(a) == n_b && memcmp(a, b, n_b) == 0;
     compare_init(&c);
-    is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT && compare_members(&c, va, vb, ignored) == 0;
+    is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT &&
+              compare_members(&c, va, vb, ignored) == 0;
     compare_deinit(&c);
     return is_same;
 }
 
 /* Return: what is known of a message that goes out; NULL: nothing */
-static struct explain_note *explain_note_find(struct explain *e, const char *text, size_t n, bool is_input) {
+static struct explain_note *explain_note_find(struct explain *e, const char *text, size_t n,
+                                              bool is_input) {
     list_for_each(i, &e->notes) {
         struct explain_note *note = list_entry(i, struct explain_note, in_explain);
 
@@ -206,7 +212,8 @@ static void explain_command_free(struct explain_command *c) {
     free(c);
 }
 
-static void explain_command_add(struct explain *e, const struct player_item *item, const struct explain_note *note) {
+static void explain_command_add(struct explain *e, const struct player_item *item,
+                                const struct explain_note *note) {
     struct explain_command *c = calloc(1, sizeof(*c));
 
     if (!c) {
@@ -220,7 +227,8 @@ static void explain_command_add(struct explain *e, const struct player_item *ite
 }
 
 static void explain_print_outbox(struct explain *e) {
-    static const char *const arrows[] = {[SIDE_CLIENT] = "  shim → client", [SIDE_SERVER] = "  shim → server"};
+    static const char *const arrows[] = {
+        [SIDE_CLIENT] = "  shim → client", [SIDE_SERVER] = "  shim → server"};
 
     for (size_t side = 0; side < 2; side++) {
         struct player_item item;
@@ -268,8 +276,10 @@ static int explain_send_reply(struct explain *e, const char *text, size_t n) {
     return r;
 }
 
-static int explain_message(struct explain *e, enum side from, const char *text, size_t n, enum frame_kind kind) {
-    static const char *const arrows[] = {[SIDE_CLIENT] = "client → shim  ", [SIDE_SERVER] = "server → shim  "};
+static int explain_message(struct explain *e, enum side from, const char *text, size_t n,
+                           enum frame_kind kind) {
+    static const char *const arrows[] = {
+        [SIDE_CLIENT] = "client → shim  ", [SIDE_SERVER] = "server → shim  "};
     struct explain_note note = {.is_input = true};
     _cleanup_(buffer_deinit) struct buffer line = BUFFER_INIT;
     int r;
@@ -292,7 +302,7 @@ static int explain_message(struct explain *e, enum side from, const char *text, 
 struct explain_input {
     const char *text;
     size_t n, at;
-    enum side from;        /* of the message at @at */
+    enum side from; /* of the message at @at */
     enum frame_kind kind;
 };
 
@@ -389,11 +399,13 @@ static int explain_shake_hands(struct explain *e, const struct buffer *text) {
     if (explain_begins_with_greeting(in, e->from))
         return 0;
     if (e->server_version && version_read(e->server_version, strlen(e->server_version), &v) == 0)
-        snprintf(greeting, sizeof(greeting),
-                 "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %u, \"minor\": %u, \"major\": %u}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}",
-                 v.micro, v.minor, v.major);
+        snprintf(
+            greeting, sizeof(greeting),
+            "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %u, \"minor\": %u, \"major\": %u}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}",
+            v.micro, v.minor, v.major);
     else
-        snprintf(greeting, sizeof(greeting), "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}");
+        snprintf(greeting, sizeof(greeting),
+                 "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}");
     how.greeting = greeting;
     e->is_quiet = true;
     r = player_shake_hands(&e->player, &how);
@@ -453,16 +465,24 @@ static int explain_set(struct explain *e, int option, const char *value) {
         return 0;
     case EXPLAIN_CLIENT:
         e->options.client = strcmp(value, "new") == 0 ? DIALECT_NEW : DIALECT_OLD;
-        return strcmp(value, "new") == 0 || strcmp(value, "old") == 0 ? 0 : explain_wrong("client", value, "\"old\" or \"new\"");
+        return strcmp(value, "new") == 0 || strcmp(value, "old") == 0
+                   ? 0
+                   : explain_wrong("client", value, "\"old\" or \"new\"");
     case EXPLAIN_CLIENT_VERSION:
         e->options.client_version = value;
-        return explain_is_version(value) ? 0 : explain_wrong("client-version", value, "a number, as 2.6");
+        return explain_is_version(value)
+                   ? 0
+                   : explain_wrong("client-version", value, "a number, as 2.6");
     case EXPLAIN_SERVER_VERSION:
         e->server_version = value;
-        return explain_is_version(value) ? 0 : explain_wrong("server-version", value, "a number, as 2.6");
+        return explain_is_version(value)
+                   ? 0
+                   : explain_wrong("server-version", value, "a number, as 2.6");
     default:
         e->from = strcmp(value, "server") == 0 ? SIDE_SERVER : SIDE_CLIENT;
-        return strcmp(value, "server") == 0 || strcmp(value, "client") == 0 ? 0 : explain_wrong("from", value, "\"client\" or \"server\"");
+        return strcmp(value, "server") == 0 || strcmp(value, "client") == 0
+                   ? 0
+                   : explain_wrong("from", value, "\"client\" or \"server\"");
     }
 }
 

@@ -20,8 +20,10 @@ struct list_choice {
 };
 
 static const struct command_option list_options[] = {
-    {LIST_CLIENT_VERSION, "client-version", "X", "the QEMU version that the client was written for"},
-    {LIST_SERVER_VERSION, "server-version", "Y", "the QEMU version of the server: with both, say for\neach rule whether it would work, and if not, why"},
+    {LIST_CLIENT_VERSION, "client-version", "X",
+     "the QEMU version that the client was written for"},
+    {LIST_SERVER_VERSION, "server-version", "Y",
+     "the QEMU version of the server: with both, say for\neach rule whether it would work, and if not, why"},
     {.name = NULL},
 };
 
@@ -38,9 +40,11 @@ static void list_rules(const struct rule_file *file, const struct selection *sel
         const struct rule *rule = &file->rules[i];
 
         if (selection_is_working(selection, rule))
-            printf("  %-40s works, for a client of the %s side\n", rule->name, selection_client_side(selection, rule) == VARS_OLD ? "old" : "new");
+            printf("  %-40s works, for a client of the %s side\n", rule->name,
+                   selection_client_side(selection, rule) == VARS_OLD ? "old" : "new");
         else
-            printf("  %-40s rests: %s\n", rule->name, selection_reason_text(selection->reason[rule->index]));
+            printf("  %-40s rests: %s\n", rule->name,
+                   selection_reason_text(selection->reason[rule->index]));
     }
 }
 
@@ -62,7 +66,8 @@ static int list_program(const struct list_choice *choice, const struct program *
     struct version server = {0};
     int r = 0;
 
-    if (choice->server_version && version_read(choice->server_version, strlen(choice->server_version), &server) == 0)
+    if (choice->server_version &&
+        version_read(choice->server_version, strlen(choice->server_version), &server) == 0)
         r = selection_new(program, &server, NULL, &selection);
     for (size_t i = 0; r == 0 && i < program_n_files(program); i++)
         list_file(program_file(program, i), selection);
@@ -71,7 +76,8 @@ static int list_program(const struct list_choice *choice, const struct program *
 }
 
 static int list_load(const struct list_choice *choice, char **names, size_t n_names) {
-    struct rules_choice rules = {.names = (const char **)names, .n_names = n_names, .is_all = n_names == 0};
+    struct rules_choice rules = {
+        .names = (const char **)names, .n_names = n_names, .is_all = n_names == 0};
     struct program *program = NULL;
     size_t n_files;
     int r;

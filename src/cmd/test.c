@@ -49,7 +49,8 @@ static void test_print_findings(const struct test *t, const struct diag_set *dia
 }
 
 /* one thing was tried; @name is for TAP */
-static void test_result(struct test *t, bool has_passed, const char *name, const struct diag_set *diags) {
+static void test_result(struct test *t, bool has_passed, const char *name,
+                        const struct diag_set *diags) {
     if (has_passed)
         t->n_passed++;
     else
@@ -64,7 +65,8 @@ static void test_result(struct test *t, bool has_passed, const char *name, const
         test_print_findings(t, diags);
 }
 
-static int _printf_(4, 5) test_report(struct test *t, bool has_passed, const struct diag_set *diags, const char *format, ...) {
+static int _printf_(4, 5) test_report(struct test *t, bool has_passed, const struct diag_set *diags,
+                                      const char *format, ...) {
     _cleanup_(freep) char *name = NULL;
     va_list ap;
     int n;
@@ -82,14 +84,16 @@ static int _printf_(4, 5) test_report(struct test *t, bool has_passed, const str
 
 /* --- rule files -------------------------------------------------------------------------------------- */
 
-static int test_example(struct test *t, struct program *program, const struct rule *rule, size_t i) {
+static int test_example(struct test *t, struct program *program, const struct rule *rule,
+                        size_t i) {
     struct diag_set diags;
     int r;
 
     diag_set_init(&diags);
     r = example_play(program, rule, &rule->examples->items[i], &diags);
     if (r == 0 || r == EXAMPLE_E_FAILED)
-        r = test_report(t, r == 0, &diags, "%s: rule %s, example %zu, %s client", rule->file->source->path, rule->name, i + 1,
+        r = test_report(t, r == 0, &diags, "%s: rule %s, example %zu, %s client",
+                        rule->file->source->path, rule->name, i + 1,
                         program_options(program)->client == DIALECT_OLD ? "old" : "new");
     diag_set_deinit(&diags);
     return r < 0 ? r : 0;
@@ -110,7 +114,8 @@ static int test_examples(struct test *t, struct program *program) {
 }
 
 /* for one kind of client.  Return: 0, -ENOMEM, RULES_E_FAILED */
-static int test_rules_for(struct test *t, const struct program_source *source, enum dialect client, bool is_printed) {
+static int test_rules_for(struct test *t, const struct program_source *source, enum dialect client,
+                          bool is_printed) {
     struct program_options options = {.client = client};
     struct program *program = NULL;
     struct diag_set diags;
@@ -189,7 +194,8 @@ static int test_dialogue(struct test *t, const struct case_dialogue *d) {
     if (r == 0)
         r = case_play(d, program, true, &diags);
     if (r >= 0)
-        r = test_report(t, r == 0, &diags, "%s%s%s", d->source->path, d->title ? ": " : "", d->title ? d->title : "");
+        r = test_report(t, r == 0, &diags, "%s%s%s", d->source->path, d->title ? ": " : "",
+                        d->title ? d->title : "");
     diag_set_deinit(&diags);
     program_unref(program);
     return r;
@@ -197,7 +203,8 @@ static int test_dialogue(struct test *t, const struct case_dialogue *d) {
 
 static int test_cases(struct test *t, const char *path, const struct buffer *text) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    struct diag_source source = {.path = path, .text = text->data ? text->data : "", .n_text = text->n};
+    struct diag_source source = {
+        .path = path, .text = text->data ? text->data : "", .n_text = text->n};
     struct case_dialogue *d = NULL;
     struct diag_set diags;
     int r;

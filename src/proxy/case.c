@@ -10,7 +10,14 @@
 #include "proxy/compare.h"
 #include "proxy/player.h"
 
-enum case_step_kind { CASE_SEND, CASE_RECEIVE, CASE_RECEIVE_EXACTLY, CASE_WAIT, CASE_CLOSE, CASE_SEE_END };
+enum case_step_kind {
+    CASE_SEND,
+    CASE_RECEIVE,
+    CASE_RECEIVE_EXACTLY,
+    CASE_WAIT,
+    CASE_CLOSE,
+    CASE_SEE_END
+};
 
 struct case_step {
     struct case_step *next;
@@ -30,7 +37,7 @@ struct reading {
     struct arena *arena;
     const struct diag_source *source;
     struct diag_set *diags;
-    struct case_dialogue shared;   /* what is said before the first "case:" */
+    struct case_dialogue shared;    /* what is said before the first "case:" */
     struct case_dialogue *dialogue; /* NULL: none has begun */
     struct case_dialogue *first, **last;
     bool is_titled; /* there is a "case:" in the file */
@@ -56,7 +63,8 @@ static struct words trimmed(const char *text, size_t n) {
 }
 
 static void fault(struct reading *r, struct words w, const char *way_out, const char *message) {
-    diag_add(r->diags, DIAG_ERROR, r->source, (size_t)(w.text - r->source->text), w.n, way_out, "%s", message);
+    diag_add(r->diags, DIAG_ERROR, r->source, (size_t)(w.text - r->source->text), w.n, way_out,
+             "%s", message);
     r->is_invalid = true;
 }
 
@@ -157,10 +165,11 @@ static int set_server_version(struct reading *r, struct case_dialogue *d, struct
         fault(r, w, "write it as MAJOR.MINOR", "this is no version number");
         return 0;
     }
-    n = (size_t)snprintf(greeting, sizeof(greeting),
-                         "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %u, \"minor\": %u, \"major\": %u}, \"package\": \"\"}, "
-                         "\"capabilities\": [\"oob\"]}}",
-                         v.micro, v.minor, v.major);
+    n = (size_t)snprintf(
+        greeting, sizeof(greeting),
+        "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": %u, \"minor\": %u, \"major\": %u}, \"package\": \"\"}, "
+        "\"capabilities\": [\"oob\"]}}",
+        v.micro, v.minor, v.major);
     d->greeting = arena_copy(r->arena, greeting, n);
     return d->greeting ? 0 : -ENOMEM;
 }
@@ -229,7 +238,8 @@ static int set_handshake(struct reading *r, struct case_dialogue *d, struct word
     d->has_no_handshake = is_same(w, "none");
     d->is_oob = is_same(w, "oob");
     if (!d->has_no_handshake && !d->is_oob)
-        fault(r, w, "oob: the client enables it; none: there is none", "the handshake is oob or none");
+        fault(r, w, "oob: the client enables it; none: there is none",
+              "the handshake is oob or none");
     return 0;
 }
 
@@ -291,7 +301,8 @@ static bool read_escape(struct words w, size_t *at, char *ret) {
         ++*at;
         return true;
     }
-    if (*at + 2 >= w.n || w.text[*at] != 'x' || hex_digit(w.text[*at + 1]) < 0 || hex_digit(w.text[*at + 2]) < 0)
+    if (*at + 2 >= w.n || w.text[*at] != 'x' || hex_digit(w.text[*at + 1]) < 0 ||
+        hex_digit(w.text[*at + 2]) < 0)
         return false;
     *ret = (char)(hex_digit(w.text[*at + 1]) * 16 + hex_digit(w.text[*at + 2]));
     *at += 3;
@@ -311,7 +322,8 @@ static int read_quoted(struct reading *r, struct words w, struct case_step *step
     while (at < w.n - 1) {
         c = w.text[at++];
         if (c == '\\' && !read_escape(w, &at, &c)) {
-            fault(r, (struct words){w.text + at - 1, 2}, "\\n \\r \\t \\\\ \\\" and \\xHH are", "this is no escape");
+            fault(r, (struct words){w.text + at - 1, 2}, "\\n \\r \\t \\\\ \\\" and \\xHH are",
+                  "this is no escape");
             return 0;
         }
         buffer_append(&b, &c, 1);
@@ -332,8 +344,9 @@ static int read_json(struct reading *r, struct words w, struct case_step *step) 
     if (x < 0)
         return x;
     if (x > 0)
-        fault(r, (struct words){w.text + where.at, size_min(where.n, w.n - size_min(where.at, w.n))}, "write raw \"…\" for what is no JSON",
-              where.message);
+        fault(r,
+              (struct words){w.text + where.at, size_min(where.n, w.n - size_min(where.at, w.n))},
+              "write raw \"…\" for what is no JSON", where.message);
     else
         step->value = value;
     return 0;
@@ -392,7 +405,8 @@ static const struct {
     const char *start;
     enum case_step_kind kind;
     enum side side;
-    int (*read)(struct reading *r, struct words w, struct case_step *step); /* NULL: nothing follows */
+    int (*read)(struct reading *r, struct words w,
+                struct case_step *step); /* NULL: nothing follows */
 } step_table[] = {
     {"client>", CASE_SEND, SIDE_CLIENT, read_content},
     {"client<=", CASE_RECEIVE_EXACTLY, SIDE_CLIENT, read_content},
@@ -448,7 +462,8 @@ static int read_title(struct reading *r, struct words line, struct words title) 
     int x;
 
     if (r->dialogue && !r->is_titled)
-        fault(r, line, "put \"case:\" before its first line too", "the dialogue above has no title");
+        fault(r, line, "put \"case:\" before its first line too",
+              "the dialogue above has no title");
     r->is_titled = true;
     x = begin_dialogue(r, (size_t)(line.text - r->source->text));
     if (x < 0)
@@ -480,12 +495,15 @@ static int read_line(struct reading *r, struct words line) {
     return x < 0 || is_setting ? x : read_step(r, line);
 }
 
-int case_read(struct arena *arena, const struct diag_source *source, struct case_dialogue **ret_first, struct diag_set *diags) {
+int case_read(struct arena *arena, const struct diag_source *source,
+              struct case_dialogue **ret_first, struct diag_set *diags) {
     struct reading r = {
         .arena = arena,
         .source = source,
         .diags = diags,
-        .shared = {.source = source, .limits = LIMITS_DEFAULT, .greeting = "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}"},
+        .shared = {.source = source,
+                   .limits = LIMITS_DEFAULT,
+                   .greeting = "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}"},
         .last = &r.first,
     };
     int x;
@@ -500,7 +518,8 @@ int case_read(struct arena *arena, const struct diag_source *source, struct case
         at += n + 1;
     }
     if (!r.first && !r.is_invalid)
-        fault(&r, (struct words){source->text, 0}, "for example: client> {\"execute\": \"query-version\"}", "there is no dialogue here");
+        fault(&r, (struct words){source->text, 0},
+              "for example: client> {\"execute\": \"query-version\"}", "there is no dialogue here");
     *ret_first = r.first;
     return r.is_invalid ? CASE_E_INVALID : 0;
 }
@@ -533,7 +552,8 @@ static void append_shown(struct buffer *b, const char *text, size_t n) {
     }
 }
 
-static int failed(struct play *p, const struct case_step *step, struct buffer *detail, const char *who, const char *what) {
+static int failed(struct play *p, const struct case_step *step, struct buffer *detail,
+                  const char *who, const char *what) {
     char *way_out;
 
     if (p->player.is_bytewise)
@@ -541,7 +561,8 @@ static int failed(struct play *p, const struct case_step *step, struct buffer *d
     way_out = buffer_steal_string(detail);
     if (!way_out)
         return -ENOMEM;
-    diag_add(p->diags, DIAG_ERROR, p->dialogue->source, step ? step->at : p->dialogue->source->n_text, step ? step->n_at : 0,
+    diag_add(p->diags, DIAG_ERROR, p->dialogue->source,
+             step ? step->at : p->dialogue->source->n_text, step ? step->n_at : 0,
              way_out[0] ? way_out : NULL, "%s %s", who, what);
     free(way_out);
     return CASE_E_FAILED;
@@ -566,14 +587,17 @@ static int check_inboxes(struct play *p, const struct case_step *next) {
     for (size_t side = 0; side < 2; side++) {
         _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
         struct player_item item;
-        bool is_finished = session_is_finished(p->player.session, (enum side)side) && !p->player.has_closed[side];
+        bool is_finished =
+            session_is_finished(p->player.session, (enum side)side) && !p->player.has_closed[side];
 
         if (player_peek(&p->player, (enum side)side, &item)) {
             append_inbox(p, (enum side)side, &detail);
-            return failed(p, next, &detail, side_names[side], "got, before this line, what no line tells of");
+            return failed(p, next, &detail, side_names[side],
+                          "got, before this line, what no line tells of");
         }
         if (is_finished && !p->has_seen_end[side])
-            return failed(p, next, &detail, side_names[side], "saw the end before this line, and no line tells of it");
+            return failed(p, next, &detail, side_names[side],
+                          "saw the end before this line, and no line tells of it");
         player_take(&p->player, (enum side)side, p->player.inbox[side].text.n);
     }
     return 0;
@@ -587,7 +611,8 @@ static int play_send(struct play *p, const struct case_step *step) {
         return player_send(&p->player, step->side, step->text, step->n_text, step->n_fds);
     r = compare_fill(&p->names, step->value, &b);
     if (r == COMPARE_E_UNKNOWN)
-        return failed(p, step, &detail, side_names[step->side], "cannot say this: a number in it stands for nothing yet");
+        return failed(p, step, &detail, side_names[step->side],
+                      "cannot say this: a number in it stands for nothing yet");
     buffer_append_string(&b, "\r\n");
     if (r < 0 || b.failed)
         return -ENOMEM;
@@ -626,7 +651,8 @@ static int play_receive_exactly(struct play *p, const struct case_step *step) {
     _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
     const struct buffer *inbox = &p->player.inbox[step->side].text;
 
-    if (inbox->n >= step->n_text && (step->n_text == 0 || memcmp(inbox->data, step->text, step->n_text) == 0) &&
+    if (inbox->n >= step->n_text &&
+        (step->n_text == 0 || memcmp(inbox->data, step->text, step->n_text) == 0) &&
         player_count_fds(&p->player, step->side, step->n_text) == step->n_fds) {
         player_take(&p->player, step->side, step->n_text);
         return 0;
@@ -671,13 +697,15 @@ static int play_step(struct play *p, const struct case_step *step) {
 }
 
 static bool is_receiving(const struct case_step *step) {
-    return step->kind == CASE_RECEIVE || step->kind == CASE_RECEIVE_EXACTLY || step->kind == CASE_SEE_END;
+    return step->kind == CASE_RECEIVE || step->kind == CASE_RECEIVE_EXACTLY ||
+           step->kind == CASE_SEE_END;
 }
 
 static int play_handshake(struct play *p) {
     _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
     const struct case_dialogue *d = p->dialogue;
-    struct player_handshake how = {.greeting = d->greeting, .is_oob = d->is_oob, .commands = d->commands};
+    struct player_handshake how = {
+        .greeting = d->greeting, .is_oob = d->is_oob, .commands = d->commands};
     int r;
 
     if (d->has_no_handshake)
@@ -688,7 +716,8 @@ static int play_handshake(struct play *p) {
     append_inbox(p, SIDE_CLIENT, &detail);
     buffer_append_string(&detail, " to the client, ");
     append_inbox(p, SIDE_SERVER, &detail);
-    return failed(p, d->first, &detail, "the handshake", "went wrong before this; write it in the file, after \"handshake: none\"");
+    return failed(p, d->first, &detail, "the handshake",
+                  "went wrong before this; write it in the file, after \"handshake: none\"");
 }
 
 static int play_all(struct play *p) {
@@ -703,7 +732,8 @@ static int play_all(struct play *p) {
     return r ? r : check_inboxes(p, NULL);
 }
 
-int case_play(const struct case_dialogue *d, struct program *program, bool is_bytewise, struct diag_set *diags) {
+int case_play(const struct case_dialogue *d, struct program *program, bool is_bytewise,
+              struct diag_set *diags) {
     struct play p = {.dialogue = d, .diags = diags};
     int r;
 

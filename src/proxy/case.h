@@ -20,8 +20,8 @@ struct case_step;
 struct case_dialogue {
     struct case_dialogue *next;
     const struct diag_source *source;
-    const char *title; /* what it shows; NULL: it has none */
-    size_t at;         /* where it begins */
+    const char *title;  /* what it shows; NULL: it has none */
+    size_t at;          /* where it begins */
     const char **rules; /* NULL-terminated; NULL: none */
     struct program_options options;
     struct limits limits;
@@ -44,7 +44,8 @@ enum {
  *
  * Return: 0, -ENOMEM, CASE_E_INVALID.
  */
-int case_read(struct arena *arena, const struct diag_source *source, struct case_dialogue **ret_first, struct diag_set *diags);
+int case_read(struct arena *arena, const struct diag_source *source,
+              struct case_dialogue **ret_first, struct diag_set *diags);
 
 /*
  * case_play() - have one dialogue
@@ -53,4 +54,5 @@ int case_read(struct arena *arena, const struct diag_source *source, struct case
  *
  * Return: 0, -ENOMEM, CASE_E_FAILED.
  */
-int case_play(const struct case_dialogue *d, struct program *program, bool is_bytewise, struct diag_set *diags);
+int case_play(const struct case_dialogue *d, struct program *program, bool is_bytewise,
+              struct diag_set *diags);

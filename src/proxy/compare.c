@@ -19,7 +19,8 @@ void compare_deinit(struct compare *c) {
 static size_t number_of(const struct json *value) {
     size_t number = 0;
 
-    if (value->type != JSON_STRING || value->n_string < 2 || value->n_string > 3 || value->string[0] != '$')
+    if (value->type != JSON_STRING || value->n_string < 2 || value->n_string > 3 ||
+        value->string[0] != '$')
         return 0;
     for (size_t i = 1; i < value->n_string; i++) {
         if (value->string[i] < '0' || value->string[i] > '9')
@@ -48,7 +49,8 @@ static int different_in(struct compare *c, const char *step, size_t n_step) {
     char rest[sizeof(c->where)];
 
     memcpy(rest, c->where, sizeof(rest));
-    snprintf(c->where, sizeof(c->where), "%.*s%s%.80s", (int)size_min(n_step, 60), step, rest[0] ? "." : "", rest);
+    snprintf(c->where, sizeof(c->where), "%.*s%s%.80s", (int)size_min(n_step, 60), step,
+             rest[0] ? "." : "", rest);
     return COMPARE_E_DIFFERENT;
 }
 
@@ -75,7 +77,8 @@ static bool is_ignored(const struct json *member, const char *const *ignored) {
     return false;
 }
 
-int compare_members(struct compare *c, const struct json *expected, const struct json *came, const char *const *ignored) {
+int compare_members(struct compare *c, const struct json *expected, const struct json *came,
+                    const char *const *ignored) {
     int r;
 
     for (size_t i = 0; i < expected->n_items; i++) {
@@ -117,7 +120,8 @@ int compare_value(struct compare *c, const struct json *expected, const struct j
 }
 
 /* the source of @value from *at on; *at is then behind it */
-static int fill(const struct compare *c, const struct json *value, struct buffer *b, const char **at) {
+static int fill(const struct compare *c, const struct json *value, struct buffer *b,
+                const char **at) {
     size_t number = number_of(value);
     int r;
 

@@ -15,7 +15,8 @@ enum { COMPARE_MAX_NUMBERS = 100 };
 
 struct compare {
     struct arena arena;
-    const struct json *value[COMPARE_MAX_NUMBERS]; /* what each number stands for; NULL: not known yet */
+    const struct json
+        *value[COMPARE_MAX_NUMBERS]; /* what each number stands for; NULL: not known yet */
     char where[100]; /* the place of the first difference, as return.0.device; empty: all of it */
 };
 
@@ -37,7 +38,8 @@ enum {
 };
 
 /* the same for two objects, but for the members @ignored (NULL-terminated) of either */
-int compare_members(struct compare *c, const struct json *expected, const struct json *came, const char *const *ignored);
+int compare_members(struct compare *c, const struct json *expected, const struct json *came,
+                    const char *const *ignored);
 
 /* append the text of @value, numbers replaced by what they stand for.  Return: 0, -ENOMEM, COMPARE_E_UNKNOWN */
 int compare_fill(const struct compare *c, const struct json *value, struct buffer *b);

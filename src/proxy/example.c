@@ -31,19 +31,22 @@ static const char *const id_key[] = {"id", NULL};
 
 /* --- findings ----------------------------------------------------------------------------------- */
 
-static int failed(struct play *p, const struct json *value, struct buffer *detail, const char *message) {
+static int failed(struct play *p, const struct json *value, struct buffer *detail,
+                  const char *message) {
     const struct diag_source *source = p->rule->file->source;
     char *way_out = buffer_steal_string(detail);
 
     if (!way_out)
         return -ENOMEM;
-    diag_add(p->diags, DIAG_ERROR, source, (size_t)(value->text - source->text), value->n_text, way_out[0] ? way_out : NULL,
-             "%s (client: %s, server: %s)", message, p->client, p->server);
+    diag_add(p->diags, DIAG_ERROR, source, (size_t)(value->text - source->text), value->n_text,
+             way_out[0] ? way_out : NULL, "%s (client: %s, server: %s)", message, p->client,
+             p->server);
     free(way_out);
     return EXAMPLE_E_FAILED;
 }
 
-static int unexpected(struct play *p, enum side side, const struct json *value, const char *message, const char *where) {
+static int unexpected(struct play *p, enum side side, const struct json *value, const char *message,
+                      const char *where) {
     _cleanup_(buffer_deinit) struct buffer detail = BUFFER_INIT;
     struct player_item item;
 
@@ -103,7 +106,8 @@ static int send_reply(struct play *p, const struct json *command) {
 /* --- what has to arrive ------------------------------------------------------------------------------ */
 
 /* a message that has to come to @side, but for the members @ignored */
-static int expect(struct play *p, enum side side, const struct json *value, const char *const *ignored, const char *message) {
+static int expect(struct play *p, enum side side, const struct json *value,
+                  const char *const *ignored, const char *message) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct player_item item;
     struct json *came;
@@ -131,7 +135,9 @@ static int expect_command(struct play *p, const struct json *command, const char
 
 /* one value or a list of them */
 static const struct json *items_of(const struct json *value, size_t *ret_n) {
-    *ret_n = !value || value->type == JSON_NULL ? 0 : value->type == JSON_ARRAY ? value->n_items : 1;
+    *ret_n = !value || value->type == JSON_NULL ? 0
+             : value->type == JSON_ARRAY        ? value->n_items
+                                                : 1;
     return value && value->type == JSON_ARRAY ? value->items : value;
 }
 
@@ -152,7 +158,8 @@ static int expect_events(struct play *p, const struct json *list, const char *me
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < n; i++)
-        r = expect(p, SIDE_CLIENT, &event[i], json_member(&event[i], "timestamp") ? NULL : ignored, message);
+        r = expect(p, SIDE_CLIENT, &event[i], json_member(&event[i], "timestamp") ? NULL : ignored,
+                   message);
     return r;
 }
 
@@ -162,13 +169,18 @@ static int expect_nothing(struct play *p) {
     for (size_t side = 0; side < 2; side++)
         if (player_peek(&p->player, (enum side)side, &item))
             return unexpected(p, (enum side)side, p->example,
-                              side == SIDE_CLIENT ? "the client got more than this" : "the server got more than this", NULL);
+                              side == SIDE_CLIENT ? "the client got more than this"
+                                                  : "the server got more than this",
+                              NULL);
     return 0;
 }
 
 /* the reply the client gets; what it says counts only if @command shows it */
 static int expect_reply(struct play *p, const struct json *command) {
-    static const char *const all[] = {"return", "error", NULL}, *const execute[] = {"execute", "exec-oob", "arguments", "control", "id", NULL};
+    static const char *const all[] = {"return", "error", NULL}, *const execute[] = {
+                                                                    "execute",   "exec-oob",
+                                                                    "arguments", "control",
+                                                                    "id",        NULL};
     bool is_shown = json_member(command, "return") || json_member(command, "error");
     char id[sizeof(p->id)];
     int r;
@@ -177,7 +189,8 @@ static int expect_reply(struct play *p, const struct json *command) {
         _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
         struct json *nothing;
 
-        r = json_read(&arena, "{\"id\": " EXAMPLE_ID "}", strlen("{\"id\": " EXAMPLE_ID "}"), false, &nothing, NULL);
+        r = json_read(&arena, "{\"id\": " EXAMPLE_ID "}", strlen("{\"id\": " EXAMPLE_ID "}"), false,
+                      &nothing, NULL);
         if (r)
             return error_fold(r);
         nothing->text = command->text; /* where a finding points to */
@@ -186,7 +199,10 @@ static int expect_reply(struct play *p, const struct json *command) {
     }
     r = expect(p, SIDE_CLIENT, command, execute, "the client did not get this reply");
     snprintf(id, sizeof(id), "%s", p->id);
-    return r == 0 && strcmp(id, EXAMPLE_ID) != 0 ? unexpected(p, SIDE_CLIENT, command, "the reply has another id than its command", NULL) : r;
+    return r == 0 && strcmp(id, EXAMPLE_ID) != 0
+               ? unexpected(p, SIDE_CLIENT, command, "the reply has another id than its command",
+                            NULL)
+               : r;
 }
 
 /* --- kinds of examples --------------------------------------------------------------------------------- */
@@ -206,7 +222,8 @@ static int play_until(struct play *p, const struct json *ex) {
     return r;
 }
 
-static int play_command(struct play *p, const struct json *ex, const struct json *from, const struct json *to) {
+static int play_command(struct play *p, const struct json *ex, const struct json *from,
+                        const struct json *to) {
     int r;
 
     r = send_message(p, SIDE_CLIENT, from, EXAMPLE_ID);
@@ -223,7 +240,8 @@ static int play_command(struct play *p, const struct json *ex, const struct json
     return r;
 }
 
-static int play_event(struct play *p, const struct json *ex, const struct json *from, const struct json *to) {
+static int play_event(struct play *p, const struct json *ex, const struct json *from,
+                      const struct json *to) {
     int r;
 
     r = send_message(p, SIDE_SERVER, from, NULL);
@@ -241,14 +259,16 @@ static int play_error(struct play *p, const struct json *from, const struct json
     struct player_item item;
     int r;
 
-    buffer_printf(&b, "{\"execute\": \"%s\", \"id\": " EXAMPLE_ID "}\r\n", p->rule->commands ? p->rule->commands[0] : EXAMPLE_COMMAND);
+    buffer_printf(&b, "{\"execute\": \"%s\", \"id\": " EXAMPLE_ID "}\r\n",
+                  p->rule->commands ? p->rule->commands[0] : EXAMPLE_COMMAND);
     if (b.failed)
         return -ENOMEM;
     r = player_send(&p->player, SIDE_CLIENT, b.data, b.n, 0);
     if (r < 0)
         return r;
     if (!player_peek(&p->player, SIDE_SERVER, &item) || !item.is_message)
-        return unexpected(p, SIDE_SERVER, from, "the server got no command that it could answer so", NULL);
+        return unexpected(p, SIDE_SERVER, from, "the server got no command that it could answer so",
+                          NULL);
     snprintf(p->id, sizeof(p->id), "%.*s", (int)item.frame.id.n, item.text + item.frame.id.at);
     player_take(&p->player, SIDE_SERVER, item.end);
     r = send_reply(p, from);
@@ -292,12 +312,14 @@ static int play_exchange(struct play *p, const struct json *ex) {
 
 static int play_all(struct play *p) {
     const struct json *server = json_member(p->example, p->server);
-    struct player_handshake how = {.greeting = "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}"};
+    struct player_handshake how = {.greeting =
+                                       "{\"QMP\": {\"version\": {}, \"capabilities\": [\"oob\"]}}"};
     size_t n;
     const struct json *before = items_of(json_member(p->example, "first"), &n);
     int r = 0;
 
-    how.is_oob = memmem(p->example->text, p->example->n_text, "\"exec-oob\"", strlen("\"exec-oob\"")) != NULL;
+    how.is_oob = memmem(p->example->text, p->example->n_text, "\"exec-oob\"",
+                        strlen("\"exec-oob\"")) != NULL;
     if (!is_message(server) || !json_member(server, "QMP"))
         r = player_shake_hands(&p->player, &how);
     if (r > 0)
@@ -308,7 +330,8 @@ static int play_all(struct play *p) {
 }
 
 /* does the example say that it is not for this kind of client? */
-static bool is_for_others(const struct rule *rule, const struct json *example, enum dialect client) {
+static bool is_for_others(const struct rule *rule, const struct json *example,
+                          enum dialect client) {
     const struct json *one_way = json_member(example, "one-way");
     enum rule_for other = client == DIALECT_OLD ? RULE_FOR_NEW_CLIENT : RULE_FOR_OLD_CLIENT;
 
@@ -319,7 +342,8 @@ static bool is_for_others(const struct rule *rule, const struct json *example, e
     return json_is_string(one_way, client == DIALECT_OLD ? "new-client" : "old-client");
 }
 
-int example_play(struct program *program, const struct rule *rule, const struct json *example, struct diag_set *diags) {
+int example_play(struct program *program, const struct rule *rule, const struct json *example,
+                 struct diag_set *diags) {
     struct limits limits = LIMITS_DEFAULT;
     enum dialect client = program_options(program)->client;
     struct play p = {.rule = rule, .example = example, .diags = diags};

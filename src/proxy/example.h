@@ -22,4 +22,5 @@ enum {
  *
  * Return: 0, -ENOMEM, EXAMPLE_E_….
  */
-int example_play(struct program *program, const struct rule *rule, const struct json *example, struct diag_set *diags);
+int example_play(struct program *program, const struct rule *rule, const struct json *example,
+                 struct diag_set *diags);

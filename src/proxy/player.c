@@ -12,7 +12,8 @@
 
 enum { PLAYER_START_MS = 1000, PLAYER_MAX_TICKS = 10000 };
 
-int player_init(struct player *p, struct program *program, const struct limits *limits, bool is_bytewise, trace_fn trace, void *userdata) {
+int player_init(struct player *p, struct program *program, const struct limits *limits,
+                bool is_bytewise, trace_fn trace, void *userdata) {
     *p = (struct player){.time = {PLAYER_START_MS, PLAYER_WALL_US}, .is_bytewise = is_bytewise};
     return session_new(program, limits, trace, userdata, &p->session);
 }
@@ -192,13 +193,15 @@ int player_close(struct player *p, enum side side) {
 /* --- the handshake ---------------------------------------------------------------------------------- */
 
 static bool is_named(const struct player_item *item, const char *name) {
-    return item->frame.name.n == strlen(name) && memcmp(item->text + item->frame.name.at, name, item->frame.name.n) == 0;
+    return item->frame.name.n == strlen(name) &&
+           memcmp(item->text + item->frame.name.at, name, item->frame.name.n) == 0;
 }
 
 static bool is_own_id(const struct player_item *item) {
     static const char prefix[] = "\"qmp-shim:";
 
-    return item->frame.id.n > strlen(prefix) && memcmp(item->text + item->frame.id.at, prefix, strlen(prefix)) == 0;
+    return item->frame.id.n > strlen(prefix) &&
+           memcmp(item->text + item->frame.id.at, prefix, strlen(prefix)) == 0;
 }
 
 /* the server's reply to the command that has come */
@@ -243,9 +246,11 @@ static int answer_questions(struct player *p, const char *commands) {
     if (list.failed)
         return -ENOMEM;
     while (r == 0 && player_peek(p, SIDE_SERVER, &item) && is_own_id(&item))
-        r = answer(p, commands && is_named(&item, "query-commands")
-                          ? list.data
-                          : "{\"error\": {\"class\": \"GenericError\", \"desc\": \"The command has not been found\"}}");
+        r = answer(
+            p,
+            commands && is_named(&item, "query-commands")
+                ? list.data
+                : "{\"error\": {\"class\": \"GenericError\", \"desc\": \"The command has not been found\"}}");
     return r;
 }
 
@@ -257,9 +262,11 @@ int player_shake_hands(struct player *p, const struct player_handshake *how) {
     if (r == 0)
         r = expect(p, FRAME_GREETING);
     if (r == 0)
-        r = send_line(p, SIDE_CLIENT,
-                      how->is_oob ? "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}"
-                                  : "{\"execute\": \"qmp_capabilities\"}");
+        r = send_line(
+            p, SIDE_CLIENT,
+            how->is_oob
+                ? "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}"
+                : "{\"execute\": \"qmp_capabilities\"}");
     if (r == 0 && (!player_peek(p, SIDE_SERVER, &item) || !is_named(&item, "qmp_capabilities")))
         r = PLAYER_E_UNEXPECTED;
     if (r == 0)

@@ -33,7 +33,8 @@ struct player {
  *
  * Return: 0 or -ENOMEM; player_deinit() is due either way.
  */
-int player_init(struct player *p, struct program *program, const struct limits *limits, bool is_bytewise, trace_fn trace, void *userdata);
+int player_init(struct player *p, struct program *program, const struct limits *limits,
+                bool is_bytewise, trace_fn trace, void *userdata);
 void player_deinit(struct player *p);
 
 /*
@@ -60,7 +61,8 @@ int player_close(struct player *p, enum side side);
 struct player_item {
     bool is_message; /* an object; otherwise bytes of whatever kind */
     struct frame frame;
-    const char *text; /* blanks in front are skipped; in the inbox, until something is sent or taken */
+    const char
+        *text; /* blanks in front are skipped; in the inbox, until something is sent or taken */
     size_t n;
     size_t n_fds;
     size_t end; /* where it ends in the inbox, the blanks behind it included */
@@ -81,7 +83,8 @@ int player_send_reply(struct player *p, const char *text, size_t n, const char *
 struct player_handshake {
     const char *greeting; /* of the server, without line end */
     bool is_oob;          /* the client enables it */
-    const char *commands; /* the server's "return" to query-commands; NULL: it refuses all questions */
+    const char
+        *commands; /* the server's "return" to query-commands; NULL: it refuses all questions */
 };
 
 /*

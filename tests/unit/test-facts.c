@@ -36,7 +36,8 @@ static int keep(const char *table, const char *key, const char *value) {
 static bool is_kept(const char *table, const char *key, const char *expected) {
     const struct json *value;
 
-    return facts_recall(&facts, &arena, table, json(key), &value) == 0 && json_equal(value, json(expected));
+    return facts_recall(&facts, &arena, table, json(key), &value) == 0 &&
+           json_equal(value, json(expected));
 }
 
 static bool is_none(const char *table, const char *key) {
@@ -111,7 +112,8 @@ TEST(facts, forgetting_what_is_not_there_does_nothing) {
     cleanup();
 }
 
-static int collect(void *userdata, const char *table, const char *key_text, const char *value_text) {
+static int collect(void *userdata, const char *table, const char *key_text,
+                   const char *value_text) {
     buffer_printf(userdata, "%s %s %s\n", table, key_text, value_text);
     return 0;
 }

@@ -71,7 +71,8 @@ TEST(message, an_out_of_band_command_is_found_as_any_other) {
 static void check_id(const char *text, const char *id, const char *expected) {
     struct buffer b = BUFFER_INIT;
 
-    cr_assert(eq(int, message_put_id(&b, FRAME_CLIENT, text, strlen(text), id, id ? strlen(id) : 0), 0));
+    cr_assert(
+        eq(int, message_put_id(&b, FRAME_CLIENT, text, strlen(text), id, id ? strlen(id) : 0), 0));
     buffer_append(&b, "", 1);
     cr_assert(eq(str, b.data, (char *)expected));
     buffer_deinit(&b);
@@ -79,21 +80,25 @@ static void check_id(const char *text, const char *id, const char *expected) {
 
 TEST(message, an_id_is_replaced_where_it_stands) {
     check_id("{\"id\": 1, \"execute\": \"a\"}", "\"x\"", "{\"id\": \"x\", \"execute\": \"a\"}");
-    check_id("{\"execute\": \"a\" , \"id\" : {\"id\": [1, 2]} }", "null", "{\"execute\": \"a\" , \"id\" : null }");
+    check_id("{\"execute\": \"a\" , \"id\" : {\"id\": [1, 2]} }", "null",
+             "{\"execute\": \"a\" , \"id\" : null }");
     check_id("{\"execute\": \"a\", \"id\":1e2}", "100", "{\"execute\": \"a\", \"id\":100}");
-    check_id("{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 2}", "3", "{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 3}");
+    check_id("{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 2}", "3",
+             "{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 3}");
 }
 
 TEST(message, one_without_id_gets_it_as_its_last_member) {
     check_id("{\"execute\": \"a\"}", "5", "{\"execute\": \"a\", \"id\": 5}");
     check_id("{\"execute\": \"a\" }", "5", "{\"execute\": \"a\", \"id\": 5 }");
-    check_id("{\"execute\": \"a\", \"arguments\": {\"id\": 1}}", "5", "{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 5}");
+    check_id("{\"execute\": \"a\", \"arguments\": {\"id\": 1}}", "5",
+             "{\"execute\": \"a\", \"arguments\": {\"id\": 1}, \"id\": 5}");
 }
 
 TEST(message, an_id_goes_with_one_of_its_commas) {
     check_id("{\"id\": 1, \"execute\": \"a\"}", NULL, "{\"execute\": \"a\"}");
     check_id("{\"execute\": \"a\", \"id\": 1}", NULL, "{\"execute\": \"a\"}");
-    check_id("{\"execute\": \"a\" , \"id\" : \"x,}\" , \"b\": 2}", NULL, "{\"execute\": \"a\"  , \"b\": 2}");
+    check_id("{\"execute\": \"a\" , \"id\" : \"x,}\" , \"b\": 2}", NULL,
+             "{\"execute\": \"a\"  , \"b\": 2}");
     check_id("{ \"id\": 1 }", NULL, "{  }");
     check_id("{\"execute\": \"a\"}", NULL, "{\"execute\": \"a\"}");
 }

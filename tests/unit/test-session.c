@@ -34,20 +34,28 @@ static const struct {
     enum side from;
     const char *text;
 } conversation[] = {
-    {SIDE_SERVER, "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n"},
-    {SIDE_CLIENT, "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}, \"id\": 0}\r\n"},
+    {SIDE_SERVER,
+     "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, \"capabilities\": [\"oob\"]}}\r\n"},
+    {SIDE_CLIENT,
+     "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}, \"id\": 0}\r\n"},
     {SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:1\"}\r\n"},
     {SIDE_CLIENT, "{\"execute\": \"plain\", \"id\": 1e2} {'execute': 'old', 'id': 'x'}\n@\n"},
-    {SIDE_SERVER, "{\"return\": {}, \"id\": 100.0}\r\n{\"return\": {\"n\": [1, {\"b\": \"\\u00e9\"}]}, \"id\": \"qmp-shim:2\"}\r\n"},
+    {SIDE_SERVER,
+     "{\"return\": {}, \"id\": 100.0}\r\n{\"return\": {\"n\": [1, {\"b\": \"\\u00e9\"}]}, \"id\": \"qmp-shim:2\"}\r\n"},
     {SIDE_SERVER, "{\"event\": \"NEW\"}\r\n{\"event\": \"ASK\"}\r\n{\"event\": \"OTHER\"}\n"},
     {SIDE_SERVER, "{\"return\": {\"x\": 5}, \"id\": \"qmp-shim:3\"}\r\n"},
-    {SIDE_CLIENT, "{\"execute\": \"keep\", \"arguments\": {\"k\": \"a\", \"v\": [1]}}{\"execute\": \"both\", \"arguments\": {\"a\": 1}}{\"execute\": \"later\"}"},
-    {SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:4\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:5\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:6\"}\r\n"},
+    {SIDE_CLIENT,
+     "{\"execute\": \"keep\", \"arguments\": {\"k\": \"a\", \"v\": [1]}}{\"execute\": \"both\", \"arguments\": {\"a\": 1}}{\"execute\": \"later\"}"},
+    {SIDE_SERVER,
+     "{\"return\": {}, \"id\": \"qmp-shim:4\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:5\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:6\"}\r\n"},
     {SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:7\"}\r\n"},
-    {SIDE_CLIENT, "{\"execute\": \"lost\", \"id\": \"l\"}\r\n{\"execute\": \"cancel\", \"id\": \"c\"}\r\n{\"exec-oob\": \"yank\", \"id\": \"y\"}\r\n"},
-    {SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:8\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:9\"}\r\n"},
+    {SIDE_CLIENT,
+     "{\"execute\": \"lost\", \"id\": \"l\"}\r\n{\"execute\": \"cancel\", \"id\": \"c\"}\r\n{\"exec-oob\": \"yank\", \"id\": \"y\"}\r\n"},
+    {SIDE_SERVER,
+     "{\"return\": {}, \"id\": \"qmp-shim:8\"}\r\n{\"return\": {}, \"id\": \"qmp-shim:9\"}\r\n"},
     {SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:10\"}\r\n{\"event\": \"OTHER\"}\r\n"},
-    {SIDE_SERVER, "{\"event\": \"DONE\"}\r\n{\"event\": \"ASK\"}\r\n{\"error\": {\"class\": \"C\", \"desc\": \"d\"}}\r\n"},
+    {SIDE_SERVER,
+     "{\"event\": \"DONE\"}\r\n{\"event\": \"ASK\"}\r\n{\"error\": {\"class\": \"C\", \"desc\": \"d\"}}\r\n"},
     {SIDE_CLIENT, "{\"execute\": \"unfini"},
 };
 
@@ -162,9 +170,11 @@ TEST(session, says_the_same_wherever_its_input_is_split) {
             struct heard split = {0};
 
             cr_assert(eq(int, talk(program, N_LINES, line, cut, &split), 0));
-            cr_assert(is_same(&whole.text[SIDE_CLIENT], &split.text[SIDE_CLIENT]), "line %zu cut at %zu: the client got\n%.*s", line, cut,
+            cr_assert(is_same(&whole.text[SIDE_CLIENT], &split.text[SIDE_CLIENT]),
+                      "line %zu cut at %zu: the client got\n%.*s", line, cut,
                       (int)split.text[SIDE_CLIENT].n, split.text[SIDE_CLIENT].data);
-            cr_assert(is_same(&whole.text[SIDE_SERVER], &split.text[SIDE_SERVER]), "line %zu cut at %zu: the server got\n%.*s", line, cut,
+            cr_assert(is_same(&whole.text[SIDE_SERVER], &split.text[SIDE_SERVER]),
+                      "line %zu cut at %zu: the server got\n%.*s", line, cut,
                       (int)split.text[SIDE_SERVER].n, split.text[SIDE_SERVER].data);
             heard_deinit(&split);
         }
@@ -194,7 +204,8 @@ static bool talk_without_memory(struct program *program, size_t n_allocations) {
     oom_start(OOM_FOR_GOOD, n_allocations);
     r = session_new(program, &limits, NULL, NULL, &s);
     for (size_t i = 0; r == 0 && i < N_LINES; i++) {
-        r = session_feed(s, conversation[i].from, conversation[i].text, strlen(conversation[i].text), NULL, at(1));
+        r = session_feed(s, conversation[i].from, conversation[i].text,
+                         strlen(conversation[i].text), NULL, at(1));
         for (size_t side = 0; r == 0 && side < 2; side++)
             out_sent(session_out(s, (enum side)side), session_out(s, (enum side)side)->n_bytes);
     }
@@ -231,8 +242,10 @@ static uint64_t next_random(uint64_t *state) {
 }
 
 static void append_random_value(struct buffer *b, uint64_t *state, size_t depth) {
-    static const char *const scalars[] = {"0",       "-0",   "1.50", "1E+2", "18446744073709551615", "true",           "null",
-                                          "\"\"",    "\"{\"", "\"]\\\"\\\\\"",  "\"\\u00e9\\/\"", "\"qmp-shim:1\"", "\"old\"", "\"event\""};
+    static const char *const scalars[] = {
+        "0",       "-0",       "1.50",  "1E+2",          "18446744073709551615", "true",
+        "null",    "\"\"",     "\"{\"", "\"]\\\"\\\\\"", "\"\\u00e9\\/\"",       "\"qmp-shim:1\"",
+        "\"old\"", "\"event\""};
     uint64_t x = next_random(state);
 
     if (depth == 0 || x % 4 < 2) {
@@ -251,8 +264,10 @@ static void append_random_value(struct buffer *b, uint64_t *state, size_t depth)
 
 static void append_random_message(struct buffer *b, uint64_t *state, enum side from) {
     static const char *const starts[2][4] = {
-        {"{\"execute\": \"untouched\", \"id\": ", "{ \"execute\":\"x\",\"arguments\": ", "{\"exec-oob\": \"z\", \"id\": ", "{\"nothing\": "},
-        {"{\"return\": ", "{\"id\": 5, \"error\": ", "{\"event\": \"UNTOUCHED\", \"data\": ", "{\"QMP\": "},
+        {"{\"execute\": \"untouched\", \"id\": ", "{ \"execute\":\"x\",\"arguments\": ",
+         "{\"exec-oob\": \"z\", \"id\": ", "{\"nothing\": "},
+        {"{\"return\": ", "{\"id\": 5, \"error\": ", "{\"event\": \"UNTOUCHED\", \"data\": ",
+         "{\"QMP\": "},
     };
     static const char *const ends[] = {"\r\n", "\n", "", " \n\n"};
 
@@ -266,10 +281,12 @@ static void append_random_message(struct buffer *b, uint64_t *state, enum side f
 
 /* ids like the shim's own are the one thing that is always changed on its way to the server */
 static bool has_reserved_id(const struct buffer *b) {
-    return memmem(b->data, b->n, "\"id\": \"qmp-shim", 15) || memmem(b->data, b->n, "\"id\": \"\\", 8) || memmem(b->data, b->n, "\"id\": \"]\\", 9);
+    return memmem(b->data, b->n, "\"id\": \"qmp-shim", 15) ||
+           memmem(b->data, b->n, "\"id\": \"\\", 8) || memmem(b->data, b->n, "\"id\": \"]\\", 9);
 }
 
-static void check_untouched(struct session *s, const struct buffer *text, enum side from, uint64_t *state) {
+static void check_untouched(struct session *s, const struct buffer *text, enum side from,
+                            uint64_t *state) {
     struct heard h = {0};
     size_t n_part;
 
@@ -278,8 +295,8 @@ static void check_untouched(struct session *s, const struct buffer *text, enum s
         n_part = n_part < text->n - i ? n_part : text->n - i;
         cr_assert(eq(int, feed(s, from, text->data + i, n_part, &h), 0));
     }
-    cr_assert(is_same(&h.text[side_other(from)], text), "sent\n%.*s\ngot\n%.*s", (int)text->n, text->data, (int)h.text[side_other(from)].n,
-              h.text[side_other(from)].data);
+    cr_assert(is_same(&h.text[side_other(from)], text), "sent\n%.*s\ngot\n%.*s", (int)text->n,
+              text->data, (int)h.text[side_other(from)].n, h.text[side_other(from)].data);
     cr_assert(eq(sz, h.text[from].n, 0));
     heard_deinit(&h);
 }
@@ -294,8 +311,11 @@ TEST(session, what_no_rule_touches_leaves_byte_for_byte) {
     cr_assert(eq(int, load_program(&program), 0));
     cr_assert(eq(int, session_new(program, &limits, NULL, NULL, &s), 0));
     for (size_t i = 0; i < 3; i++)
-        cr_assert(eq(int, feed(s, conversation[i].from, i == 1 ? "{\"execute\": \"qmp_capabilities\"}" : conversation[i].text,
-                               i == 1 ? 31 : strlen(conversation[i].text), &h), 0));
+        cr_assert(eq(int,
+                     feed(s, conversation[i].from,
+                          i == 1 ? "{\"execute\": \"qmp_capabilities\"}" : conversation[i].text,
+                          i == 1 ? 31 : strlen(conversation[i].text), &h),
+                     0));
     heard_deinit(&h);
     for (size_t i = 0; i < 2000; i++) {
         struct buffer text = BUFFER_INIT;
@@ -417,13 +437,21 @@ TEST(session, the_client_is_not_read_while_more_than_max_held_bytes_of_it_wait) 
     limits.max_held_bytes = 40;
     cr_assert(eq(int, load_program(&program), 0));
     cr_assert(eq(int, session_new(program, &limits, NULL, NULL, &s), 0));
-    cr_assert(eq(int, session_feed(s, SIDE_CLIENT, "{\"execute\": \"qmp_capabilities\"}", 31, NULL, at(1)), 0));
+    cr_assert(eq(
+        int, session_feed(s, SIDE_CLIENT, "{\"execute\": \"qmp_capabilities\"}", 31, NULL, at(1)),
+        0));
     cr_assert(session_wants(s, SIDE_CLIENT));
-    cr_assert(eq(int, session_feed(s, SIDE_CLIENT, "{\"execute\": \"a\"}{\"execute\": \"b\"}{\"execu", 40, NULL, at(1)), 0));
+    cr_assert(eq(int,
+                 session_feed(s, SIDE_CLIENT, "{\"execute\": \"a\"}{\"execute\": \"b\"}{\"execu",
+                              40, NULL, at(1)),
+                 0));
     cr_assert(session_wants(s, SIDE_CLIENT));
     cr_assert(eq(int, session_feed(s, SIDE_CLIENT, "t", 1, NULL, at(1)), 0));
     cr_assert(not(session_wants(s, SIDE_CLIENT)));
-    cr_assert(eq(int, session_feed(s, SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:1\"}\r\n", 36, NULL, at(1)), 0));
+    cr_assert(eq(int,
+                 session_feed(s, SIDE_SERVER, "{\"return\": {}, \"id\": \"qmp-shim:1\"}\r\n", 36,
+                              NULL, at(1)),
+                 0));
     cr_assert(session_wants(s, SIDE_CLIENT));
     session_free(s);
     program_unref(program);
