@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/probe.h"
 #include "cmd/rules.h"
+#include "conf/conf.h"
 #include "json/reader.h"
 #include "proxy/example.h"
 #include "rule/against.h"
@@ -202,6 +204,55 @@ static int check_examples(struct check *check, const struct program *program) {
     return 0;
 }
 
+/* --- configuration files --------------------------------------------------------------------------------- */
+
+/* Return: 0 or -ENOMEM */
+static int check_config_text(struct check *check, const char *path, const struct buffer *text) {
+    struct diag_source source = {.path = path, .text = text->data, .n_text = text->n};
+    struct conf conf = CONF_INIT;
+    struct diag_set diags;
+    int r, printed;
+
+    diag_set_init(&diags);
+    r = conf_load(&conf, &source, &diags);
+    printed = check_print(check, &diags);
+    diag_set_deinit(&diags);
+    conf_deinit(&conf);
+    return r < 0 ? r : printed;
+}
+
+/* Return: 0, -ENOMEM, or RULES_E_FAILED: it is none */
+static int check_config(struct check *check, const char *name) {
+    struct buffer text = BUFFER_INIT;
+    struct stat st;
+    int r;
+
+    /* what is not there is complained about by who reads rules, and a pipe can be read once only */
+    if (stat(name, &st) < 0 || !S_ISREG(st.st_mode))
+        return RULES_E_FAILED;
+    r = rules_read_file(name, &text);
+    if (r == 0)
+        r = conf_recognise(text.data, text.n) ? check_config_text(check, name, &text) : RULES_E_FAILED;
+    buffer_deinit(&text);
+    return r;
+}
+
+/* those among the files are checked by themselves, and what is left are rules */
+static int check_configs(struct check *check) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < check->rules.n_names; i++) {
+        int r = check_config(check, check->rules.names[i]);
+
+        if (r < 0)
+            return r;
+        if (r > 0)
+            check->rules.names[n++] = check->rules.names[i];
+    }
+    check->rules.n_names = n;
+    return 0;
+}
+
 /* --- the command --------------------------------------------------------------------------------------- */
 
 /* Return: 0, RULES_E_FAILED (said why), -ENOMEM */
@@ -237,7 +288,9 @@ static int check_with(struct check *check, const struct command *c, int argc, ch
         r = check_ask_server(check);
     if (r)
         return r;
-    r = check_rules(check);
+    r = check_configs(check);
+    if (r == 0 && check->rules.n_names > 0)
+        r = check_rules(check);
     if (r < 0)
         return check_out_of_memory();
     if (r > 0)
@@ -260,6 +313,7 @@ const struct command command_check = {
     .synopsis = "[OPTION]… FILE|NAME…",
     .text = "Reads rule files, or installed ones by their names, plays their examples, and\n"
             "prints everything that is wrong with them, each with its place and a way out.\n"
+            "Configuration files, as run --config reads them, may be among the files.\n"
             "Exit status 0: nothing was found; 1: something was; 2: it could not be checked.\n",
     .options = check_options,
     .run = check_run,

@@ -192,6 +192,7 @@ def _(place):
                   ' "allow-uid": "root",\n "limits": {"max-pendin": 1, "max-held": 0},\n "socket-mode": "0999"\n}\n')
     done = run("run", "--config", config)
     check_equal(done.returncode, 1)
+    check_equal(run("check", config).stdout, done.stderr, "check says the same")
     findings = [line[len(config) + 1:] for line in done.stderr.splitlines() if line.startswith(config)]
     check_equal(findings, ['3:2: error: unknown key "listne"', '4:12: error: "client" cannot be "odl"',
                            '5:19: error: "drain-timeout" cannot be "5"', '6:15: error: "allow-uid" cannot be "root"',
