@@ -20,7 +20,9 @@
 #include "io/log.h"
 #include "io/server.h"
 
-#define RUN_CONTROL_NAME "control" /* of an inherited socket, beside those for clients */
+/* of inherited sockets, beside those for clients */
+#define RUN_CONTROL_NAME "control"
+#define RUN_LIFELINE_NAME "lifeline"
 
 struct run {
     const struct command *command;
@@ -235,6 +237,9 @@ static int run_adopt(struct run *run, struct server *server, size_t *ret_n) {
     int fd = activation_take(&run->activation, RUN_CONTROL_NAME);
     int r = fd >= 0 ? server_control_take(server, fd) : 0;
 
+    fd = activation_take_stream(&run->activation, RUN_LIFELINE_NAME);
+    if (r == 0 && fd >= 0)
+        r = server_hang_on_take(server, fd);
     *ret_n = 0;
     while (r == 0 && (fd = activation_take(&run->activation, NULL)) >= 0) {
         r = server_adopt_take(server, fd, run->conf.connect);

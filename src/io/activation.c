@@ -33,8 +33,8 @@ static void activation_add(struct activation *a, int fd, const char **names) {
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) /* it is not there at all */
         return;
     s->fd = fd;
-    s->is_listening = socket_has(fd, SO_ACCEPTCONN, 1) && socket_has(fd, SO_DOMAIN, AF_UNIX) &&
-                      socket_has(fd, SO_TYPE, SOCK_STREAM);
+    s->is_stream = socket_has(fd, SO_DOMAIN, AF_UNIX) && socket_has(fd, SO_TYPE, SOCK_STREAM);
+    s->is_listening = s->is_stream && socket_has(fd, SO_ACCEPTCONN, 1);
     a->n++;
 }
 
@@ -63,14 +63,26 @@ static bool socket_is(const struct activation_socket *s, const char *name) {
     return s->fd >= 0 && s->is_listening && (!name || strcmp(name, s->name) == 0);
 }
 
-int activation_take(struct activation *a, const char *name) {
-    for (size_t i = 0; i < a->n; i++) {
-        int fd = a->sockets[i].fd;
+static int socket_take(struct activation_socket *s) {
+    int fd = s->fd;
 
-        if (!socket_is(&a->sockets[i], name))
-            continue;
-        a->sockets[i].fd = -1;
-        return fd;
+    s->fd = -1;
+    return fd;
+}
+
+int activation_take(struct activation *a, const char *name) {
+    for (size_t i = 0; i < a->n; i++)
+        if (socket_is(&a->sockets[i], name))
+            return socket_take(&a->sockets[i]);
+    return -1;
+}
+
+int activation_take_stream(struct activation *a, const char *name) {
+    for (size_t i = 0; i < a->n; i++) {
+        struct activation_socket *s = &a->sockets[i];
+
+        if (s->fd >= 0 && s->is_stream && !s->is_listening && strcmp(name, s->name) == 0)
+            return socket_take(s);
     }
     return -1;
 }

@@ -16,7 +16,8 @@ enum {
 struct activation_socket {
     int fd;                                   /* close-on-exec; -1: taken */
     char name[ACTIVATION_MAX_NAME_BYTES + 1]; /* "" when none was given */
-    bool is_listening; /* a unix stream socket that listens: something to accept clients from */
+    bool is_stream;    /* a unix stream socket */
+    bool is_listening; /* and one that listens: something to accept clients from */
 };
 
 struct activation {
@@ -34,6 +35,12 @@ void activation_init(struct activation *a);
  * Return: its fd, now the caller's; -1 when there is none (any more).
  */
 int activation_take(struct activation *a, const char *name);
+
+/*
+ * activation_take_stream() - likewise, but a unix stream socket that is connected
+ * @name: must be given
+ */
+int activation_take_stream(struct activation *a, const char *name);
 
 /* Return: is there one? */
 bool activation_has(const struct activation *a, const char *name);

@@ -228,22 +228,37 @@ static void pair_not_connected(struct pair *p, int error) {
     pair_over(p, &(struct pair_end){.side = SIDE_SERVER, .reason = reason});
 }
 
-static void pair_connect(struct pair *p) {
-    int r, error;
+/* ask again in a while */
+static void pair_wait_for_server(struct pair *p) {
+    int r;
 
-    r = upstream_connect(p->server_fd, p->connect_path, &error);
-    switch (r) {
+    pair_set_timer(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
+    r = conn_wait(&p->conns[SIDE_CLIENT], false, false); /* only to learn that it went */
+    if (r < 0)
+        pair_over_by_error(p, r);
+}
+
+/* a server that has just been started makes its socket in a moment */
+static bool pair_is_patient(const struct pair *p, int error) {
+    return (error == ENOENT || error == ECONNREFUSED) &&
+           uv_now(p->shared->loop) < p->patient_until_ms;
+}
+
+static void pair_connect(struct pair *p) {
+    int error;
+
+    switch (upstream_connect(p->server_fd, p->connect_path, &error)) {
     case 0:
         pair_connected(p);
         break;
     case UPSTREAM_E_BUSY:
-        pair_set_timer(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
-        r = conn_wait(&p->conns[SIDE_CLIENT], false, false); /* only to learn that it went */
-        if (r < 0)
-            pair_over_by_error(p, r);
+        pair_wait_for_server(p);
         break;
     default:
-        pair_not_connected(p, error);
+        if (pair_is_patient(p, error))
+            pair_wait_for_server(p);
+        else
+            pair_not_connected(p, error);
         break;
     }
 }
@@ -326,6 +341,7 @@ int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const
         .server_fd = -1,
         .timer_ms = UINT64_MAX,
         .linger_ms = UINT64_MAX,
+        .patient_until_ms = uv_now(shared->loop) + shared->patience_ms,
         .over = over,
         .userdata = userdata,
     };

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/util.h"
 #include "io/control.h"
+#include "io/lifeline.h"
 #include "io/listener.h"
 #include "io/metrics.h"
 #include "io/notify.h"
@@ -19,8 +20,10 @@
 #include "io/tracelog.h"
 
 enum {
-    SERVER_READ_BYTES = 256 << 10
-}; /* more than a socket holds by default, so that one read is one wake-up */
+    SERVER_READ_BYTES = 256 << 10, /* more than a socket holds by default, so that one read is one wake-up */
+    SERVER_PATIENCE_MS = 30000, /* for a QEMU that was started together with us to make its socket */
+    SERVER_LAST_MS = 5000,      /* for clients to read the last words of a QEMU that has gone */
+};
 
 /* a place where clients come in */
 struct door {
@@ -52,6 +55,7 @@ struct server {
     /* the view from outside */
     struct tally tally;
     struct notify notify;
+    struct lifeline lifeline;
     struct control control;
     struct metrics metrics;
 };
@@ -282,6 +286,7 @@ void server_stop(struct server *s) {
     control_close(&s->control);
     metrics_close(&s->metrics);
     notify_close(&s->notify);
+    lifeline_close(&s->lifeline);
 }
 
 static void server_on_drained(uv_timer_t *timer) {
@@ -303,6 +308,22 @@ static void server_end(struct server *s) {
     log_write(s->log, LOG_LEVEL_INFO, "draining", LOG_NUMBER("timeout_ms", s->drain_ms));
     server_close_doors(s);
     uv_timer_start(&s->drain, server_on_drained, s->drain_ms, 0);
+}
+
+static void server_on_cut(void *userdata) {
+    struct server *s = userdata;
+
+    log_write(s->log, LOG_LEVEL_INFO, "the server has ended");
+    s->shared.patience_ms = 0;
+    if (s->drain_ms < SERVER_LAST_MS)
+        s->drain_ms = SERVER_LAST_MS;
+    if (!s->is_draining)
+        server_end(s);
+}
+
+int server_hang_on_take(struct server *s, int fd) {
+    s->shared.patience_ms = SERVER_PATIENCE_MS;
+    return lifeline_start_take(&s->lifeline, &s->loop, fd, server_on_cut, s);
 }
 
 static void server_reload(struct server *s) {
@@ -405,6 +426,7 @@ struct server *server_free(struct server *s) {
 void server_run(struct server *s) {
     notify_start(&s->notify, &s->loop, server_describe_line, s);
     notify_ready(&s->notify);
+    lifeline_tell_ready(&s->lifeline);
     uv_run(&s->loop, UV_RUN_DEFAULT);
 }
 

@@ -64,6 +64,16 @@ int server_listen(struct server *s, const char *listen_path, const char *connect
 /* likewise, by a socket that listens already; @fd is consumed.  Return: 0 or negative */
 int server_adopt_take(struct server *s, int fd, const char *connect_path);
 
+/*
+ * server_hang_on_take() - live as long as the server's process does
+ * @fd: a lifeline (io/lifeline.h), consumed
+ *
+ * Once it is cut, what the server still said goes to the clients, and that is
+ * the end.  Until then, clients wait for a server that is not there yet.
+ * Return: 0 or negative (out of memory).
+ */
+int server_hang_on_take(struct server *s, int fd);
+
 /* tell how we are to whoever connects there (io/control.h), once in a server.  Return: as server_listen() */
 int server_control(struct server *s, const char *path, int *reterr_errno);
 int server_control_take(struct server *s, int fd);
