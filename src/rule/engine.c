@@ -429,6 +429,22 @@ static struct applied *new_applied(struct exchange *x) {
     return a;
 }
 
+/* does an event leave the chain here, under another name?  Then it is changed for sure, and not read again. */
+static bool is_last_word(const struct exchange *x, const struct picture *write) {
+    const struct picture *read = x->read;
+
+    return x->message.kind == FRAME_EVENT && x->hop == 0 &&
+           (write->n_name != read->n_name || memcmp(write->name, read->name, read->n_name) != 0);
+}
+
+/* Return: 0 or -ENOMEM */
+static int take_text(struct exchange *x, const struct buffer *text) {
+    x->is_changed = true;
+    x->message.text = arena_copy(&x->arena, text->data, text->n);
+    x->message.n_text = text->n;
+    return x->message.text ? 0 : -ENOMEM;
+}
+
 /* the message as the other side's picture shows it.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int rewrite(struct exchange *x, const struct picture *write) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
@@ -439,6 +455,8 @@ static int rewrite(struct exchange *x, const struct picture *write) {
     r = build_value(&x->arena, side, &write->message, &x->read->message, x->message.root, x->bindings, &text);
     if (r)
         return r;
+    if (is_last_word(x, write))
+        return take_text(x, &text);
     r = message_read(&x->arena, text.data, text.n, &m);
     if (r)
         return error_fold(r);
