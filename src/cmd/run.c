@@ -19,6 +19,8 @@
 #include "io/listener.h"
 #include "io/log.h"
 #include "io/server.h"
+#include "io/tracefile.h"
+#include "proxy/redact.h"
 
 /* of inherited sockets, beside those for clients */
 #define RUN_CONTROL_NAME "control"
@@ -31,6 +33,9 @@ struct run {
     struct conf conf;
     struct activation activation;
     struct log log;
+    struct buffer redact_text; /* of the file that redact was read from */
+    struct redact redact;
+    struct tracefile trace; /* used if conf.trace is given */
 };
 
 /* the values mean nothing but to tell options apart */
@@ -59,6 +64,10 @@ static const struct command_option run_options[] = {
     {271, "allow-gid", "GROUP", "likewise, the members of a group"},
     {272, "control", "PATH", "a socket for \"qmp-shim status\""},
     {273, "metrics", "PATH", "a file of metrics, in OpenMetrics' format"},
+    {274, "trace", "FILE", "record all traffic there, for \"qmp-shim show\" and\n\"qmp-shim replay\""},
+    {275, "trace-size", "MIB", "at this size FILE becomes FILE.1 and begins anew;\n0: never (default: 100)"},
+    {276, "redact", "FILE", "which members of commands are secret and not recorded\n(default: an installed list)"},
+    {277, "no-redact", NULL, "record secrets, too"},
     {.name = NULL},
 };
 
@@ -224,6 +233,61 @@ static bool run_reload(struct server *server, void *userdata) {
     return r == 0;
 }
 
+/* ---- the recording ---- */
+
+static int run_print(const struct diag_set *diags) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    int r = diag_set_print(diags, &b);
+
+    if (r == 0)
+        fwrite(b.data, 1, b.n, stderr);
+    return r;
+}
+
+/* Return: 0, negative (out of memory), positive (said why) */
+static int run_load_redact(struct run *run) {
+    struct diag_source source = {.path = run->conf.redact ? run->conf.redact : DATADIR "/redact.jsonc"};
+    struct diag_set diags;
+    int r, printed;
+
+    r = rules_read_file(source.path, &run->redact_text);
+    if (r)
+        return r;
+    source.text = run->redact_text.data;
+    source.n_text = run->redact_text.n;
+    diag_set_init(&diags);
+    r = redact_load(&run->redact, &source, &diags);
+    printed = r > 0 ? run_print(&diags) : 0;
+    diag_set_deinit(&diags);
+    return printed < 0 ? printed : r;
+}
+
+/* Return: 0 or an exit status (said why) */
+static int run_record(struct run *run, struct server *server) {
+    const struct conf *conf = &run->conf;
+    int r = 0;
+
+    if (!conf->trace)
+        return 0;
+    if (!conf->no_redact)
+        r = run_load_redact(run);
+    if (r)
+        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
+    r = tracefile_open(&run->trace, &run->log, conf->trace, conf->trace_size << 20, conf->no_redact ? NULL : &run->redact);
+    if (r < 0) {
+        fprintf(stderr, "qmp-shim run: cannot write %s: %s\n", conf->trace, strerror(-r));
+        return COMMAND_FAILED;
+    }
+    server_set_trace(server, &run->trace);
+    return 0;
+}
+
+static void run_end_record(struct run *run) {
+    tracefile_close(&run->trace);
+    redact_deinit(&run->redact);
+    buffer_deinit(&run->redact_text);
+}
+
 /* ---- the start ---- */
 
 static int run_cannot(const char *what, const char *path, int outcome, int error) {
@@ -296,10 +360,13 @@ static int run_serve(struct run *run) {
     server_set_reload(server, run_reload, run);
     status = run_apply(run, &run->conf, server);
     if (status == 0)
+        status = run_record(run, server);
+    if (status == 0)
         status = run_open(run, server);
     if (status == 0)
         server_run(server);
     server_free(server);
+    run_end_record(run);
     return status;
 }
 
@@ -343,6 +410,7 @@ static int run_run(const struct command *c, int argc, char **argv) {
         .argc = argc,
         .argv = argv,
         .log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO},
+        .trace = {.fd = -1},
     };
     int status;
 

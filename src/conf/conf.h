@@ -49,6 +49,10 @@ struct conf {
     bool no_rules, no_probe;
     const char *log_level;
     const char *control, *metrics; /* paths */
+    const char *trace;             /* a path */
+    uint64_t trace_size;           /* MiB; 0: any */
+    const char *redact;            /* a path; NULL: the installed one */
+    bool no_redact;
     uint64_t drain_timeout;        /* seconds */
     uint64_t socket_mode;
     const char *socket_owner, *socket_group;
@@ -57,7 +61,7 @@ struct conf {
 };
 
 #define CONF_INIT                                                                                  \
-    { .client = "old", .log_level = "info", .socket_mode = 0600 }
+    { .client = "old", .log_level = "info", .socket_mode = 0600, .trace_size = 100 }
 
 enum {
     _CONF_E_SUCCESS,

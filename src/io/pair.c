@@ -276,14 +276,39 @@ static void pair_on_timer(uv_timer_t *timer) {
 /* ---- birth and death ---- */
 
 static void pair_on_trace(void *userdata, const struct trace_item *item) {
-    const struct pair *p = userdata;
+    struct pair *p = userdata;
 
+    if (p->shared->trace)
+        recorder_tell(&p->recorder, item, pair_time(p));
+    if (item->kind >= TRACE_CAME)
+        return;
     if (item->kind == TRACE_FAILED)
         tally_note_failure(p->shared->tally, item->rule);
     tracelog_write(p->shared->log, p->id, item);
 }
 
+static void pair_on_record(void *userdata, const struct record *r) {
+    const struct pair *p = userdata;
+
+    tracefile_write(p->shared->trace, r);
+}
+
+static void pair_start_record(struct pair *p) {
+    recorder_init(&p->recorder, p->id, p->shared->trace->redact, pair_on_record, p);
+    p->recorder.fd_kind = tracefile_fd_kind;
+    recorder_note(&p->recorder, RECORD_OPENED, NULL, pair_time(p));
+    session_tell_traffic(p->session);
+}
+
+static void pair_end_record(struct pair *p) {
+    if (p->session)
+        recorder_note(&p->recorder, RECORD_CLOSED, NULL, pair_time(p));
+    recorder_deinit(&p->recorder);
+}
+
 static struct pair *pair_free(struct pair *p) {
+    if (p->shared->trace)
+        pair_end_record(p);
     if (p->server_fd >= 0)
         close(p->server_fd);
     session_free(p->session);
@@ -302,7 +327,10 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     r = upstream_open(&p->server_fd);
     if (r < 0)
         return r;
-    return session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
+    r = session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
+    if (r == 0 && p->shared->trace)
+        pair_start_record(p);
+    return r;
 }
 
 static int pair_start(struct pair *p, int client_fd, const char *connect_path,

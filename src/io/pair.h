@@ -19,7 +19,9 @@
 #include "io/conn.h"
 #include "io/log.h"
 #include "io/tally.h"
+#include "io/tracefile.h"
 #include "proxy/limits.h"
+#include "proxy/recorder.h"
 #include "proxy/session.h"
 #include "rule/program.h"
 
@@ -33,6 +35,7 @@ struct pair_shared {
     uv_loop_t *loop;
     const struct log *log;
     struct tally *tally;
+    struct tracefile *trace; /* NULL: nothing is recorded */
     struct limits limits;
     uint64_t patience_ms; /* for a server that is not there yet */
     char *text; /* everything is read into this; nothing refers to it between two reads */
@@ -64,6 +67,7 @@ struct pair {
     struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
     int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
+    struct recorder recorder; /* used if shared->trace is */
     uv_timer_t timer;  /* the next attempt to connect; later, a deadline of the session's or ours */
     uint64_t patient_until_ms;
     uint64_t timer_ms; /* what it is set to; UINT64_MAX: nothing */

@@ -443,6 +443,10 @@ void server_set_access_take(struct server *s, struct access *access) {
     *access = (struct access)ACCESS_INIT;
 }
 
+void server_set_trace(struct server *s, struct tracefile *trace) {
+    s->shared.trace = trace;
+}
+
 void server_set_drain(struct server *s, uint64_t drain_ms) {
     s->drain_ms = drain_ms;
 }

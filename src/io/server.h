@@ -16,6 +16,7 @@
 #include "io/access.h"
 #include "io/listener.h"
 #include "io/log.h"
+#include "io/tracefile.h"
 #include "proxy/limits.h"
 #include "rule/program.h"
 
@@ -45,6 +46,9 @@ void server_set_program(struct server *s, struct program *program);
 
 /* who may connect from now on; @access is consumed */
 void server_set_access_take(struct server *s, struct access *access);
+
+/* record what sessions say from now on in @trace, which must outlive the server */
+void server_set_trace(struct server *s, struct tracefile *trace);
 
 /* how long sessions may go on after a signal to end; 0: not at all */
 void server_set_drain(struct server *s, uint64_t drain_ms);

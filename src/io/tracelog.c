@@ -21,6 +21,9 @@ static const struct {
     [TRACE_FAILED] = {LOG_LEVEL_WARNING, "rule failed, message passed unchanged"},
     [TRACE_TIMED_OUT] = {LOG_LEVEL_WARNING, "waited too long, message passed unchanged"},
     [TRACE_ACTIVE] = {LOG_LEVEL_INFO, "rules chosen"},
+    [TRACE_CAME] = {LOG_LEVEL_DEBUG, "bytes came"},
+    [TRACE_SENT] = {LOG_LEVEL_DEBUG, "bytes sent"},
+    [TRACE_ENDED] = {LOG_LEVEL_DEBUG, "a side ended"},
 };
 
 const char *tracelog_side(int side) {

@@ -114,6 +114,7 @@ struct session {
     struct task *probe;
     uint64_t n_sent, n_answered; /* well-formed commands and replies */
     bool has_told_rules;
+    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
     unsigned char *has_failed; /* by struct rule.index; NULL: none has */
     bool is_deny;           /* what cannot be read as a command that rules allow is refused here */
     bool is_refusing;       /* raw bytes that were refused may go on */

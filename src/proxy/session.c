@@ -77,7 +77,7 @@ struct session *session_free(struct session *s) {
 
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
                    size_t n_to_text, const char *note) {
-    struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note, false};
+    struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note, NULL, false};
 
     if (!s->trace)
         return;
@@ -609,6 +609,64 @@ static bool is_quiet(const struct session *s) {
     return list_is_empty(&s->tasks) && list_is_empty(&s->queue) && list_is_empty(&s->deferred);
 }
 
+/* --- telling of traffic: nothing here runs unless somebody asked for it --- */
+
+static void tell_came(struct session *s, enum side from, const char *text, size_t n, const struct fds *fds) {
+    struct trace_item item = {.kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds};
+
+    s->trace(s->userdata, &item);
+}
+
+/* what is in an out now and was not when it had @n_before bytes */
+static void tell_sent(struct session *s, enum side to, size_t n_before) {
+    list_for_each(i, &s->out[to].segments) {
+        const struct out_segment *g = list_entry(i, struct out_segment, in_out);
+        struct trace_item item = {.kind = TRACE_SENT, .from = to};
+
+        if (n_before < g->n) {
+            item.text = g->text + n_before;
+            item.n_text = g->n - n_before;
+            item.fds = n_before == 0 && !fds_is_empty(&g->fds) ? &g->fds : NULL;
+            s->trace(s->userdata, &item);
+        }
+        n_before -= size_min(n_before, g->n);
+    }
+}
+
+struct traffic {
+    size_t n[2]; /* in each out */
+};
+
+static struct traffic traffic_now(const struct session *s) {
+    return (struct traffic){{s->out[SIDE_CLIENT].n_bytes, s->out[SIDE_SERVER].n_bytes}};
+}
+
+static int tell_traffic(struct session *s, const struct traffic *before, int r) {
+    if (!s->tells_traffic)
+        return r;
+    tell_sent(s, SIDE_SERVER, before->n[SIDE_SERVER]);
+    tell_sent(s, SIDE_CLIENT, before->n[SIDE_CLIENT]);
+    return r;
+}
+
+void session_tell_traffic(struct session *s) {
+    s->tells_traffic = s->trace != NULL;
+}
+
+/* --- what comes in, time, the end --- */
+
+static int feed_piece(struct session *s, enum side from, enum frame_scan scan, const char *text, size_t n) {
+    struct traffic before = traffic_now(s);
+    int r;
+
+    if (s->tells_traffic)
+        tell_came(s, from, text, n, NULL);
+    r = piece(s, from, scan, text, n);
+    if (r == 0 && !is_quiet(s))
+        r = settle(s);
+    return tell_traffic(s, &before, r);
+}
+
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds, struct session_time time) {
     struct input *in = &s->input[from];
     size_t n_piece;
@@ -616,13 +674,13 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
 
     s->time = time;
     s->stats.n_bytes[from] += n;
+    if (s->tells_traffic && fds && !fds_is_empty(fds))
+        tell_came(s, from, text, 0, fds);
     r = rides_add_take(&in->rides, in->tail.n, fds);
     while (r == 0 && n > 0) {
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
 
-        r = piece(s, from, scan, text, n_piece);
-        if (r == 0 && !is_quiet(s))
-            r = settle(s);
+        r = feed_piece(s, from, scan, text, n_piece);
         text += n_piece;
         n -= n_piece;
     }
@@ -643,27 +701,36 @@ static int end_server(struct session *s) {
     }
 }
 
-int session_end(struct session *s, enum side from, struct session_time time) {
-    struct input *in = &s->input[from];
+static int end_input(struct session *s, enum side from) {
     int r = 0;
 
-    s->time = time;
-    if (in->has_ended)
-        return 0;
-    in->has_ended = true;
-    if (in->tail.n > 0 || in->is_streaming)
+    if (s->input[from].tail.n > 0 || s->input[from].is_streaming)
         r = broken(s, from, true, "", 0);
     if (r == 0 && from == SIDE_SERVER)
         r = end_server(s);
     return r < 0 ? r : settle(s);
 }
 
+int session_end(struct session *s, enum side from, struct session_time time) {
+    struct trace_item item = {.kind = TRACE_ENDED, .from = from};
+    struct traffic before = traffic_now(s);
+
+    s->time = time;
+    if (s->input[from].has_ended)
+        return 0;
+    s->input[from].has_ended = true;
+    if (s->tells_traffic)
+        s->trace(s->userdata, &item);
+    return tell_traffic(s, &before, end_input(s, from));
+}
+
 int session_tick(struct session *s, struct session_time time) {
+    struct traffic before = traffic_now(s);
     int r;
 
     s->time = time;
     r = task_expire(s, time.now_ms);
-    return r < 0 ? r : settle(s);
+    return tell_traffic(s, &before, r < 0 ? r : settle(s));
 }
 
 /* --- what is asked of a session -------------------------------------------------------------------------------------- */

@@ -47,6 +47,9 @@ struct session_time {
  */
 int session_new(struct program *program, const struct limits *limits, trace_fn trace, void *userdata, struct session **ret_session);
 
+/* from now on the observer is told of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED) */
+void session_tell_traffic(struct session *s);
+
 /* everything held is dropped and its fds are closed.  Return: NULL */
 struct session *session_free(struct session *s);
 

@@ -22,7 +22,14 @@ enum trace_kind {
     TRACE_FAILED,    /* a rule could not finish: why is in note; the message passes unchanged */
     TRACE_TIMED_OUT, /* a wait reached its deadline or limit */
     TRACE_ACTIVE,    /* the rules of this session are chosen: text names them, note says why so */
+
+    /* what goes in and out, byte for byte; told only on request (session_tell_traffic()) */
+    TRACE_CAME,  /* text is a piece of what came: a message, part of one, or what stands between two; fds came with it */
+    TRACE_SENT,  /* text is what is to be sent next to from, fds with it */
+    TRACE_ENDED, /* from sends no more */
 };
+
+struct fds;
 
 struct trace_item {
     enum trace_kind kind;
@@ -33,6 +40,7 @@ struct trace_item {
     size_t n_to_text;
     const char *rule; /* its name; NULL when no rule is concerned */
     const char *note; /* why */
+    const struct fds *fds; /* TRACE_CAME, TRACE_SENT: those of its first byte; NULL: none */
     bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
 };
 

@@ -1,0 +1,187 @@
+#include "proxy/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "json/reader.h"
+#include "json/value.h"
+
+static const char *const kind_names[] = {
+    [RECORD_OPENED] = "opened",
+    [RECORD_CLOSED] = "closed",
+    [RECORD_HEADER] = "header",
+    [RECORD_OF(TRACE_PASSED)] = "passed",
+    [RECORD_OF(TRACE_REWRITTEN)] = "rewritten",
+    [RECORD_OF(TRACE_DROPPED)] = "dropped",
+    [RECORD_OF(TRACE_ANSWERED)] = "answered",
+    [RECORD_OF(TRACE_ASKED)] = "asked",
+    [RECORD_OF(TRACE_SWALLOWED)] = "swallowed",
+    [RECORD_OF(TRACE_EMITTED)] = "emitted",
+    [RECORD_OF(TRACE_HELD)] = "held",
+    [RECORD_OF(TRACE_RELEASED)] = "released",
+    [RECORD_OF(TRACE_FAILED)] = "failed",
+    [RECORD_OF(TRACE_TIMED_OUT)] = "timed-out",
+    [RECORD_OF(TRACE_ACTIVE)] = "active",
+    [RECORD_OF(TRACE_CAME)] = "came",
+    [RECORD_OF(TRACE_SENT)] = "sent",
+    [RECORD_OF(TRACE_ENDED)] = "ended",
+};
+
+static const char *const side_names[] = {"client", "server"}; /* by enum side */
+
+/* --- writing --------------------------------------------------------------------------------------- */
+
+/* each byte is the character of that number, so that every one survives whatever encoding it is in */
+static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
+    size_t n_plain;
+
+    if (!text)
+        return;
+    buffer_printf(b, ", \"%s\": \"", key);
+    for (size_t i = 0; i < n; i += n_plain + 1) {
+        unsigned char c = 0;
+
+        for (n_plain = 0; i + n_plain < n; n_plain++) {
+            c = (unsigned char)text[i + n_plain];
+            if (c < ' ' || c > '~' || c == '"' || c == '\\')
+                break;
+        }
+        buffer_append(b, text + i, n_plain);
+        if (i + n_plain == n)
+            break;
+        if (c == '"' || c == '\\')
+            buffer_printf(b, "\\%c", c);
+        else if (c == '\n' || c == '\r')
+            buffer_append(b, c == '\n' ? "\\n" : "\\r", 2);
+        else
+            buffer_printf(b, "\\u%04X", c);
+    }
+    buffer_append(b, "\"", 1);
+}
+
+static void write_string(struct buffer *b, const char *key, const char *text) {
+    if (text)
+        write_bytes(b, key, text, strlen(text));
+}
+
+int record_write(const struct record *r, struct buffer *b) {
+    if (r->kind == RECORD_HEADER)
+        buffer_printf(b, "{\"qmp-shim-trace\": %d, ", RECORD_VERSION);
+    else
+        buffer_append_string(b, "{");
+    buffer_printf(b, "\"ms\": %llu, \"us\": %lld", (unsigned long long)r->ms, (long long)r->us);
+    if (r->session)
+        buffer_printf(b, ", \"session\": %llu", (unsigned long long)r->session);
+    write_string(b, "what", kind_names[r->kind]);
+    if (r->side >= 0)
+        write_string(b, "side", side_names[r->side]);
+    write_string(b, "rule", r->rule);
+    write_string(b, "note", r->note);
+    write_string(b, "fds", r->fds);
+    if (r->is_part)
+        buffer_append_string(b, ", \"part\": true");
+    if (r->is_blanked)
+        buffer_append_string(b, ", \"blanked\": true");
+    if (r->is_continued)
+        buffer_append_string(b, ", \"continued\": true");
+    write_bytes(b, "text", r->text, r->n_text);
+    write_bytes(b, "to", r->to_text, r->n_to_text);
+    buffer_append_string(b, "}\n");
+    return buffer_status(b);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------ */
+
+static uint64_t read_number(const struct json *root, const char *key) {
+    const struct json *v = json_member(root, key);
+    uint64_t number = 0;
+
+    if (!v || v->type != JSON_NUMBER)
+        return 0;
+    for (size_t i = 0; i < v->n_text && v->text[i] >= '0' && v->text[i] <= '9'; i++)
+        number = number * 10 + (uint64_t)(v->text[i] - '0');
+    return number;
+}
+
+static bool read_flag(const struct json *root, const char *key) {
+    const struct json *v = json_member(root, key);
+
+    return v && v->type == JSON_BOOL && v->boolean;
+}
+
+/* Return: -1 when it is none of them */
+static int read_word(const struct json *root, const char *key, const char *const *words, size_t n_words) {
+    const struct json *v = json_member(root, key);
+
+    for (size_t i = 0; v && i < n_words; i++)
+        if (words[i] && json_is_string(v, words[i]))
+            return (int)i;
+    return -1;
+}
+
+/* characters above 0xFF do not occur; of those that do somehow the low byte is taken */
+static int read_bytes(struct arena *arena, const struct json *root, const char *key, const char **ret_text, size_t *ret_n) {
+    const struct json *v = json_member(root, key);
+    size_t n = 0;
+    char *text;
+
+    *ret_text = NULL;
+    *ret_n = 0;
+    if (!v || v->type != JSON_STRING)
+        return 0;
+    text = arena_copy(arena, v->string, v->n_string);
+    if (!text)
+        return -ENOMEM;
+    for (size_t i = 0; i < v->n_string; i++) {
+        unsigned char c = (unsigned char)v->string[i];
+
+        if ((c & 0xE0) == 0xC0 && i + 1 < v->n_string)
+            c = (unsigned char)(c << 6 | ((unsigned char)v->string[++i] & 0x3F));
+        text[n++] = (char)c;
+    }
+    text[n] = '\0';
+    *ret_text = text;
+    *ret_n = n;
+    return 0;
+}
+
+static int read_texts(struct arena *arena, const struct json *root, struct record *r) {
+    const struct {
+        const char *key, **text;
+        size_t *n;
+    } texts[] = {
+        {"text", &r->text, &r->n_text}, {"to", &r->to_text, &r->n_to_text}, {"rule", &r->rule, &(size_t){0}},
+        {"note", &r->note, &(size_t){0}}, {"fds", &r->fds, &(size_t){0}},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        if (read_bytes(arena, root, texts[i].key, texts[i].text, texts[i].n) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+int record_read(struct arena *arena, const char *line, size_t n, struct record *ret) {
+    struct json *root;
+    int r;
+
+    r = json_read(arena, line, n, false, &root, NULL);
+    if (r)
+        return r < 0 ? r : RECORD_E_INVALID;
+    *ret = (struct record){
+        .kind = read_word(root, "what", kind_names, ARRAY_SIZE(kind_names)),
+        .ms = read_number(root, "ms"),
+        .us = (int64_t)read_number(root, "us"),
+        .session = read_number(root, "session"),
+        .side = read_word(root, "side", side_names, ARRAY_SIZE(side_names)),
+        .is_part = read_flag(root, "part"),
+        .is_blanked = read_flag(root, "blanked"),
+        .is_continued = read_flag(root, "continued"),
+    };
+    if (ret->kind < 0)
+        return RECORD_E_INVALID;
+    if (ret->kind == RECORD_HEADER && read_number(root, "qmp-shim-trace") != RECORD_VERSION)
+        return RECORD_E_VERSION;
+    return read_texts(arena, root, ret);
+}
