@@ -151,24 +151,38 @@ static int compile_items(struct pattern_compiler *c, const struct json *items, s
 
 struct find_group {
     const struct vars *vars;
-    size_t own, other;
+    const struct pattern *element;
+    size_t own, outer, other;
 };
+
+/* do the rows of a list within @p belong to @group? */
+static bool has_rows(const struct pattern *p, size_t group) {
+    if ((p->kind == PATTERN_EACH || p->kind == PATTERN_EVERY) && p->group == group)
+        return true;
+    for (size_t i = 0; i < p->n_members; i++)
+        if (has_rows(&p->members[i].pattern, group))
+            return true;
+    for (size_t i = 0; i < p->n_items; i++)
+        if (has_rows(&p->items[i], group))
+            return true;
+    return false;
+}
 
 static void find_group_visit(void *userdata, const struct pattern *p, size_t var, bool is_optional) {
     struct find_group *f = userdata;
     size_t group = f->vars->var[var].group;
 
     (void)p, (void)is_optional;
-    if (group != 0 && group != f->own && f->other == 0)
+    if (group != 0 && group != f->own && group != f->outer && f->other == 0 && !has_rows(f->element, group))
         f->other = group;
 }
 
-/* the rows of a list pattern are those of the other side's list with the same variables */
+/* the rows of a list pattern are those of the other side's list with the same variables; lists within have their own */
 static void join_groups(struct pattern_compiler *c, struct pattern *p, size_t outer) {
-    struct find_group f = {c->vars, p->group, 0};
+    struct find_group f = {c->vars, &p->items[0], p->group, outer, 0};
 
     pattern_visit(&p->items[0], false, find_group_visit, &f);
-    if (f.other == 0 || f.other == outer)
+    if (f.other == 0)
         return;
     for (size_t i = 0; i < c->vars->n; i++)
         if (c->vars->var[i].group == p->group)

@@ -73,13 +73,22 @@ def exactly(value):
     return lambda got: got == value and type(got) is type(value)
 
 
+class Elements:
+    """A list of which one element, or each, is as said."""
+
+    def __init__(self, element, quantifier):
+        self.element, self.quantifier = element, quantifier
+
+    def __call__(self, got):
+        return isinstance(got, list) and got != [] and self.quantifier(fits(self.element, g) for g in got)
+
+
 def has(element):
-    """A list of which one element is as said."""
-    return lambda got: isinstance(got, list) and any(fits(element, g) for g in got)
+    return Elements(element, any)
 
 
 def each(element):
-    return lambda got: isinstance(got, list) and got != [] and all(fits(element, g) for g in got)
+    return Elements(element, all)
 
 
 class Step:
@@ -121,6 +130,17 @@ class Event(Step):
             if fits(wanted, talk.events.pop(0)):
                 return
         talk.next(lambda m: fits(wanted, m), "the event %s" % wanted)
+
+
+class Came(Step):
+    """An event that must have come before the last reply."""
+
+    def __init__(self, name, data=...):
+        self.wanted = {"event": name, "data": data}
+
+    def play(self, talk):
+        if not any(fits(talk.fill(self.wanted), {"data": {}, **e}) for e in talk.events):
+            raise AssertionError("did not come before the reply: %s" % self.wanted)
 
 
 class Never(Step):
@@ -186,6 +206,8 @@ class Talk:
             return re.sub(r"<(\w+)>", lambda m: m[1] + self.own, value)
         if isinstance(value, dict):
             return {k: self.fill(v) for k, v in value.items()}
+        if isinstance(value, Elements):
+            return Elements(self.fill(value.element), value.quantifier)
         return [self.fill(v) for v in value] if isinstance(value, list) else value
 
     def send(self, message):
@@ -288,13 +310,13 @@ class Table:
     def __init__(self):
         self.tap, self.machines, self.counts = Tap(), Machines(), {}
 
-    def old(self, break_id, client, steps, since="0.1", until="99", what="", own=None, rules=()):
+    def old(self, break_id, client, steps, since="0.1", first="0.1", what="", own=None, rules=()):
         """
         An old client.  `since`: the first server that refuses what it sends; `own`: options of a
-        QEMU of its own; `until`: the servers from there on are not asked.
+        QEMU of its own; `first`: the servers before it are not asked.
         """
         for version in programs():
-            if number(version) < number(until) and number(client) <= number(version):
+            if number(version) >= number(max(first, client, key=number)):
                 self.declare(break_id, "old client %s, QEMU %s" % (client, version), what,
                              lambda v=version: self.play_old(v, client, steps, number(v) >= number(since), own, rules))
 
@@ -334,7 +356,7 @@ class Table:
     def play_record(self, client, version, sections, steps):
         greeting, commands = first_words(version)
         dialogue = [(None, [greeting]), ({"execute": "qmp_capabilities"}, [{"return": {}}])]
-        for section in sections:
+        for section in sections:  # none: the server is asked nothing
             dialogue += recorded("%s %s" % (version, section))
         with Place() as place:
             server = place.server()

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Breaks of jobs: their names, events and ends."""
+
+import sys
+
+from history import Absent, Came, Event, Never, Table, Until, exactly, fails, has, ok
+
+table = Table()
+old, new, replay = table.old, table.new, table.replay
+
+SLOW = {"device": "drive0", "speed": 65536}
+IDLE = Until("query-block-jobs", None, {"return": exactly([])})
+
+# --- old clients -----------------------------------------------------------------------------------
+
+old("job-status-change", "2.10", [
+    ok("block-stream", {"device": "drive0"}),
+    Event("BLOCK_JOB_COMPLETED", {"device": "drive0", "type": "stream", "error": Absent}),
+    Never("JOB_STATUS_CHANGE"),
+], since="3.0", own=[])
+old("blockjob-underscore", "0.9", [
+    fails("block_job_cancel", {"device": "drive0"}, "DeviceNotActive", "has not been activated", {"device": "drive0"}),
+    ok("block_stream", {"device": "drive0"}),
+    Event("BLOCK_JOB_COMPLETED", {"device": "drive0", "type": "stream", "error": Absent}),
+    IDLE,
+    ok("query-commands", None, has({"name": "block_stream"})),
+], since="1.1", own=[])
+old("blockjob-cancel-sync", "0.12.1", [
+    ok("block-stream", SLOW),
+    ok("block-job-cancel", {"device": "drive0"}),
+    ok("query-block-jobs", None, exactly([])),
+], own=[], since="99")
+table.old_replay("blockjob-cancel-sync", "0.12.1", "1.1", ["cancel"], [
+    ok("block-job-cancel", {"device": "drive0"}), Came("BLOCK_JOB_CANCELLED", {"device": "drive0"}),
+])
+old("job-fast-completion", "5.2", [
+    ok("block-stream", {"device": "drive0"}), Event("BLOCK_JOB_COMPLETED", {"error": Absent}, is_after_reply=True), IDLE,
+    ok("block-stream", {"device": "drive0", "job-id": "again"}), Event("BLOCK_JOB_COMPLETED", {"device": "again"}, is_after_reply=True),
+], since="7.2", own=[])
+old("blockjob-cancel-ready", "2.10", [
+    ok("drive-mirror", {"device": "drive0", "target": "{target}", "format": "qcow2", "sync": "full"}),
+    Event("BLOCK_JOB_READY"),
+    ok("block-job-cancel", {"device": "drive0", "force": True}),
+    Event("BLOCK_JOB_COMPLETED", {"error": Absent}),
+    Never("BLOCK_JOB_CANCELLED"),
+], since="2.12", own=[])
+old("blockdev-create-job", "2.12", [
+    ok("x-blockdev-create", {"driver": "file", "filename": "{image}", "size": 0}),
+    ok("query-jobs", None, exactly([])),
+    ok("x-blockdev-create", {"driver": "file", "filename": "{image}", "size": 0}),
+    Never("JOB_STATUS_CHANGE"),
+], since="3.0")
+old("blockdev-create-job", "2.12", [
+    fails("x-blockdev-create", {"driver": "file", "filename": "/nosuch/{image}", "size": 0}, "GenericError", "not created"),
+    ok("query-jobs", None, exactly([])),
+], since="3.0", first="7.2", what="that fails")
+old("query-block-jobs-members", "1.1", [
+    ok("block-stream", SLOW),
+    ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "len": int, "offset": int, "speed": 65536,
+                                   "busy": Absent, "paused": Absent, "io-status": Absent, "status": Absent, "ready": Absent}]),
+], own=[], since="1.3")
+old("query-block-jobs-members", "2.10", [
+    ok("block-stream", SLOW),
+    ok("query-block-jobs", None, [{"device": "drive0", "busy": bool, "ready": False, "status": Absent, "auto-dismiss": Absent}]),
+], own=[], since="2.12", what="of 2.12")
+old("job-id", "2.6", [
+    ok("block-stream", SLOW),
+    ok("query-block-jobs", None, [{"device": "drive0"}]),
+    ok("block-job-cancel", {"device": "drive0"}),
+    Event("BLOCK_JOB_CANCELLED", {"device": "drive0"}),
+], own=[], since="99", what="a drive's name is its job's")
+old("block-stream-busy", "1.1", [
+    ok("block-stream", SLOW),
+    fails("block-stream", SLOW, "DeviceInUse", "Device 'drive0' is in use", {"device": "drive0"}),
+], own=[])
+old("event-before-reply", "5.2", [
+    ok("block-stream", SLOW),
+    ok("block-job-cancel", {"device": "drive0"}),
+    Event("BLOCK_JOB_CANCELLED", is_after_reply=True),
+], own=[], since="99", what="block-job-cancel")
+old("error-job-notfound", "2.12", [
+    fails("block-job-cancel", {"device": "nope"}, "DeviceNotActive"),
+    fails("block-job-complete", {"device": "nope"}, "DeviceNotActive"),
+], since="99", what="the server still says it so")
+old("block-job-x-deprecated", "11.0", [
+    ok("block-stream", SLOW),
+    ok("block-job-pause", {"device": "drive0"}), ok("block-job-resume", {"device": "drive0"}),
+], own=[], since="99", what="the server still has them")
+
+# --- new clients -----------------------------------------------------------------------------------
+
+STATUS = "JOB_STATUS_CHANGE"
+replay("job-status-change", "5.2", "2.10", ["stream"], [
+    ok("block-stream", {"device": "drive0"}),
+    Event(STATUS, {"id": "drive0", "status": "created"}), Event(STATUS, {"id": "drive0", "status": "running"}),
+    ok("query-jobs", None, [{"id": "drive0", "type": "stream", "status": "running", "current-progress": 524288,
+                             "total-progress": 67108864, "speed": Absent}]),
+    ok("job-pause", {"id": "drive0"}), ok("job-resume", {"id": "drive0"}),
+    ok("job-cancel", {"id": "drive0"}),
+    Event(STATUS, {"id": "drive0", "status": "aborting"}),
+    Event("BLOCK_JOB_CANCELLED", {"device": "drive0"}),
+    Event(STATUS, {"id": "drive0", "status": "concluded"}), Event(STATUS, {"id": "drive0", "status": "null"}),
+])
+replay("error-job-notfound", "5.2", "2.10", ["no-job"], [
+    fails("job-cancel", {"id": "nope"}, "GenericError", "^Job not found$"),
+])
+replay("job-id", "5.2", "2.0", ["job-id"], [
+    ok("block-stream", {"job-id": "j0", "device": "drive0"}),
+    Event(STATUS, {"id": "j0", "status": "created"}),
+    ok("block-job-set-speed", {"device": "j0", "speed": 0}),
+    Event(STATUS, {"id": "j0", "status": "waiting"}),
+    Event("BLOCK_JOB_COMPLETED", {"device": "j0", "type": "stream"}),
+    Event(STATUS, {"id": "j0", "status": "null"}),
+])
+replay("job-autodismiss", "5.2", "2.0", ["job-id", "end"], [
+    ok("block-stream", {"job-id": "j0", "device": "drive0", "auto-dismiss": False, "auto-finalize": True}),
+    ok("block-job-set-speed", {"device": "j0", "speed": 0}),
+    Event(STATUS, {"id": "j0", "status": "concluded"}),
+    ok("job-dismiss", {"id": "j0"}),
+    ok("query-name"),
+])
+replay("blockjob-underscore", "7.2", "rhel6.2", ["stream"], [
+    ok("block-stream", {"device": "drive0"}),
+    ok("block-job-set-speed", {"device": "drive0", "speed": 65536}),
+    ok("block-job-cancel", {"device": "drive0"}),
+])
+replay("query-block-jobs-members", "7.2", "1.1", ["jobs"], [
+    ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "busy": True, "paused": False, "io-status": "ok", "ready": False,
+                                   "status": "running", "auto-finalize": True, "auto-dismiss": True}]),
+])
+replay("block-stream-busy", "7.2", "1.1", ["busy"], [
+    fails("block-stream", {"device": "drive0"}, "GenericError", "in use"),
+])
+replay("blockdev-create-job", "5.2", "2.10", ["end"], [
+    fails("blockdev-create", {"job-id": "c", "options": {"driver": "file", "filename": "/n", "size": 0}}, "GenericError", "cannot create images"),
+    ok("query-name"),
+])
+replay("block-commit-top-base", "5.2", "2.10", ["commit"], [
+    ok("block-commit", {"device": "drive0", "top-node": "mid", "base-node": "base"}),
+])
+
+if __name__ == "__main__":
+    sys.exit(table.run())
