@@ -165,11 +165,9 @@ static int instance_default_control(struct settings *s) {
 }
 
 static int instance_defaults(struct settings *s) {
-    int r = 0;
+    int r = instance_default(s, "listen", ".sock");
 
-    if (!s->conf->dir)
-        r = instance_default(s, "listen", ".sock");
-    if (r == 0 && !s->conf->dir)
+    if (r == 0)
         r = instance_default(s, "connect", ".qemu");
     return r == 0 ? instance_default_control(s) : r;
 }

@@ -41,8 +41,7 @@ struct conf {
     struct arena arena; /* all texts are in it */
     uint64_t is_set;    /* a bit for each key of the table: what was set first stays */
 
-    const char *listen, *connect;   /* paths; NULL: none, as all texts */
-    const char *dir, *upstream_dir; /* folders with sockets, instead */
+    const char *listen, *connect; /* paths; NULL: none, as all texts */
     const char *client;             /* "old" or "new" */
     const char *client_version;
     struct conf_list rules;
