@@ -42,7 +42,7 @@ struct conf {
     uint64_t is_set;    /* a bit for each key of the table: what was set first stays */
 
     const char *listen, *connect; /* paths; NULL: none, as all texts */
-    const char *client;             /* "old" or "new" */
+    const char *client;           /* "old" or "new" */
     const char *client_version;
     struct conf_list rules;
     bool no_rules, no_probe;
@@ -52,7 +52,7 @@ struct conf {
     uint64_t trace_size;           /* MiB; 0: any */
     const char *redact;            /* a path; NULL: the installed one */
     bool no_redact;
-    uint64_t drain_timeout;        /* seconds */
+    uint64_t drain_timeout; /* seconds */
     uint64_t socket_mode;
     const char *socket_owner, *socket_group;
     struct conf_list allow_uid, allow_gid; /* names or numbers */

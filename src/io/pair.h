@@ -38,7 +38,7 @@ struct pair_shared {
     struct tracefile *trace; /* NULL: nothing is recorded */
     struct limits limits;
     uint64_t patience_ms; /* for a server that is not there yet */
-    char *text; /* everything is read into this; nothing refers to it between two reads */
+    char *text;           /* everything is read into this; nothing refers to it between two reads */
     size_t n_text;
 };
 
@@ -68,9 +68,9 @@ struct pair {
     int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
     struct recorder recorder; /* used if shared->trace is */
-    uv_timer_t timer;  /* the next attempt to connect; later, a deadline of the session's or ours */
+    uv_timer_t timer; /* the next attempt to connect; later, a deadline of the session's or ours */
     uint64_t patient_until_ms;
-    uint64_t timer_ms; /* what it is set to; UINT64_MAX: nothing */
+    uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
     uint64_t linger_ms; /* when waiting for the server ends; UINT64_MAX: not lingering */
 
     bool has_ended; /* one side has, and this one was the first: */
