@@ -7,9 +7,14 @@ all that is printed about it.  Without findings expect is empty and the exit
 status 0, else it is 1.
 """
 
+import contextlib
+import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 CASES = Path(__file__).resolve().parent / "load"
@@ -61,6 +66,121 @@ def refused_by_run(cases):
             yield f"{case.name}: another finding: {done.stderr.decode(errors='replace')}"
 
 
+# a server of which the rules below expect too much
+SCHEMA = [
+    {"name": "start", "meta-type": "command", "arg-type": "1", "ret-type": "4"},
+    {"name": "STARTED", "meta-type": "event", "arg-type": "2"},
+    {"name": "1", "meta-type": "object", "members": [{"name": "device", "type": "str"}, {"name": "mode", "type": "3"},
+                                                     {"name": "backend", "type": "6", "default": None}]},
+    {"name": "2", "meta-type": "object", "members": [{"name": "device", "type": "str"}]},
+    {"name": "3", "meta-type": "enum", "values": ["fast", "slow"]},
+    {"name": "4", "meta-type": "array", "element-type": "5"},
+    {"name": "5", "meta-type": "object", "members": [{"name": "id", "type": "str"}]},
+    {"name": "6", "meta-type": "object", "members": [{"name": "type", "type": "7"}], "tag": "type",
+     "variants": [{"case": "file", "type": "8"}, {"case": "pipe", "type": "9"}]},
+    {"name": "7", "meta-type": "enum", "values": ["file", "pipe"]},
+    {"name": "8", "meta-type": "object", "members": [{"name": "data", "type": "2"}]},
+    {"name": "9", "meta-type": "object", "members": [{"name": "data", "type": "5"}]},
+    {"name": "str", "meta-type": "builtin", "json-type": "string"},
+]
+RULES = """{ "qmp-shim-rules": 1, "name": "case", "rules": [
+{ "name": "good", "for": "old-client", "old": { "execute": "begin", "arguments": { "mode": "quick", "x": { "$absent": true } } },
+  "new": { "execute": "start", "arguments": { "mode": "fast", "backend": { "type": "pipe", "data": { "id": "a" } } }, "return": [ { "id": "a", "*size": 1 }, "..." ] } },
+{ "name": "command", "old": { "execute": "halt" }, "new": { "execute": "star" } },
+{ "name": "later", "new-since": "9.0", "old": { "execute": "pause" }, "new": { "execute": "hold" } },
+{ "name": "argument", "for": "old-client", "old": { "execute": "run", "arguments": { "device": "a" } },
+  "new": { "execute": "start", "arguments": { "devcie": "a", "mode": "fats", "backend": { "type": "file", "data": { "id": "a" } } }, "return": [ { "size": 1 }, "..." ] } },
+{ "name": "event", "old": { "event": "BEGUN" }, "new": { "event": "STARTED", "data": { "speed": 1 } } },
+{ "name": "unknown", "old": { "event": "OVER" }, "new": { "event": "ENDED" } },
+{ "name": "errors", "command": ["end"], "old": { "error": { "class": "A" } }, "new": { "error": { "class": "B" } } } ] }
+"""
+FOUND = """rules.jsonc:4:59: error: the server has no command "star"
+rules.jsonc:7:57: warning: the server has no argument "devcie"
+rules.jsonc:7:70: warning: the server has no word "fats"
+rules.jsonc:7:123: warning: the server has no argument "id"
+rules.jsonc:7:156: warning: the server has no member "size"
+rules.jsonc:8:97: warning: the server has no member "speed"
+rules.jsonc:9:57: error: the server has no event "ENDED"
+rules.jsonc:10:86: error: the server has none of the commands that this rule is for
+"""
+LATER = """rules.jsonc:5:78: error: the server has no command "hold"
+"""
+
+
+@contextlib.contextmanager
+def rules_in_a_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "rules.jsonc").write_text(RULES)
+        Path(folder, "schema.json").write_text(json.dumps({"return": SCHEMA, "id": 1}))
+        yield Path(folder)
+
+
+def first_lines(text):
+    return "".join(line + "\n" for line in text.decode().splitlines() if line.startswith("rules.jsonc:"))
+
+
+def against_a_saved_schema():
+    with rules_in_a_folder() as folder:
+        done = shim("check", "--schema", "schema.json", "rules.jsonc", cwd=folder)
+        found = first_lines(done.stdout)
+        if sorted(found.splitlines()) != sorted((FOUND + LATER).splitlines()) or done.returncode != 1:
+            yield from (found + done.stderr.decode()).splitlines()
+        if b'did you mean "start"?' not in done.stdout:
+            yield "no word about what may have been meant"
+        done = shim("check", "--schema", "schema.json", "--client", "new", "rules.jsonc", cwd=folder)
+        if b'the server has no command "halt"' not in done.stdout:
+            yield "the old side is not looked at when the client is new"
+
+
+def serve(listener, version, greeting_first):
+    """One client: greeting, negotiation with an event in between, the schema in two pieces."""
+    peer, _ = listener.accept()
+    with peer, peer.makefile("r") as lines:
+        peer.sendall(greeting_first.encode() or json.dumps(
+            {"QMP": {"version": {"qemu": dict(zip(("major", "minor", "micro"), version)), "package": ""}, "capabilities": []}}).encode())
+        decoder, text = json.JSONDecoder(), ""
+        for reply in ({}, SCHEMA):
+            while True:
+                try:
+                    decoder.raw_decode(text)
+                    break
+                except ValueError:
+                    more = peer.recv(65536).decode()
+                    if not more:
+                        return
+                    text += more
+            text = text[decoder.raw_decode(text)[1]:].lstrip()
+            peer.sendall(b'{"event": "NEWS", "timestamp": {"seconds": 1, "microseconds": 2}}\r\n')
+            answer = json.dumps({"return": reply}).encode() + b"\r\n"
+            peer.sendall(answer[:9])
+            peer.sendall(answer[9:])
+
+
+def ask_server(folder, version, greeting_first=""):
+    path = Path(folder, f"{version[0]}.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener, version, greeting_first), daemon=True)
+        thread.start()
+        done = shim("check", "--against", path, "rules.jsonc", cwd=folder)
+        thread.join(20)
+    return done
+
+
+def against_a_live_server():
+    with rules_in_a_folder() as folder:
+        done = ask_server(folder, (8, 1, 0))
+        if first_lines(done.stdout) != FOUND or done.returncode != 1:
+            yield from (first_lines(done.stdout) + done.stderr.decode()).splitlines()
+        done = ask_server(folder, (9, 0, 0))
+        if sorted(first_lines(done.stdout).splitlines()) != sorted((FOUND + LATER).splitlines()):
+            yield from first_lines(done.stdout).splitlines()
+        done = ask_server(folder, (1, 0, 0), '{"hello": 1}')
+        if done.returncode != 2 or b"no QMP server" not in done.stderr:
+            yield f"what is no QMP server: {done.returncode}, {done.stderr.decode()}"
+
+
 def usage():
     for arguments, words in (
         ((), "is missing"),
@@ -83,6 +203,8 @@ def main():
     some = [case for case in cases if not case.name.startswith("table-")]  # whose finding is about all files together
     tests.append(("all files are checked in one run, and their findings come file by file", all_at_once(some[::7])))
     tests.append(("run refuses what check finds to be an error", refused_by_run([case for case in first if case.name != examples])))
+    tests.append(("what a server has not got is found from its saved schema", against_a_saved_schema()))
+    tests.append(("a live server is asked, and its version tells which rules are meant", against_a_live_server()))
     tests.append(("what cannot be checked is said on stderr, with exit status 2", usage()))
     n_failed = 0
     print(f"1..{len(tests)}")

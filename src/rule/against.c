@@ -65,6 +65,7 @@ static void find(struct against *a, enum diag_level level, size_t at, size_t n_a
 struct wanted {
     const struct pattern_member *member;
     const struct json *found;
+    bool is_ambiguous; /* it is of several types, by the variant */
 };
 
 static void wanted_visit(void *userdata, const struct json *member) {
@@ -72,26 +73,38 @@ static void wanted_visit(void *userdata, const struct json *member) {
     const struct json *name = json_member(member, "name");
 
     if (name && name->type == JSON_STRING && name->n_string == w->member->n_key &&
-        memcmp(name->string, w->member->key, name->n_string) == 0)
+        memcmp(name->string, w->member->key, name->n_string) == 0) {
+        w->is_ambiguous = w->is_ambiguous || (w->found && !json_equal(json_member(w->found, "type"), json_member(member, "type")));
         w->found = member;
+    }
 }
 
 static void look_at(struct against *a, const struct pattern *p, const struct json *type, const char *what);
 
-static void look_at_member(struct against *a, const struct pattern_member *m, const struct json *type, const char *what) {
+/* what the picture itself says of the variant.  Return: NULL when it says nothing */
+static const struct json *tag_value(const struct pattern *p, const struct json *type) {
+    const struct json *tag = schema_tag(type);
+    const struct pattern_member *m = tag ? pattern_member(p, tag->string, tag->n_string) : NULL;
+
+    return m && m->pattern.kind == PATTERN_CONST ? m->pattern.value : NULL;
+}
+
+static void look_at_member(struct against *a, const struct pattern_member *m, const struct pattern *in, const struct json *type, const char *what) {
     struct words words = {.arena = &a->arena};
-    struct wanted wanted = {m, NULL};
+    struct wanted wanted = {.member = m};
     const struct pattern *p = &m->pattern;
 
     /* what may be absent or is not looked at when it comes need not be known */
     if (p->kind == PATTERN_ABSENT || (a->is_read && (m->is_optional || p->kind == PATTERN_ONLY || p->kind == PATTERN_NOT)))
         return;
-    schema_visit(a->schema, type, wanted_visit, &wanted);
+    schema_visit(a->schema, type, tag_value(in, type), wanted_visit, &wanted);
     if (wanted.found) {
-        look_at(a, p, schema_type(a->schema, wanted.found, "type"), what);
+        look_at(a, p, wanted.is_ambiguous ? NULL : schema_type(a->schema, wanted.found, "type"), what);
         return;
     }
-    schema_visit(a->schema, type, member_visit, &words);
+    if (in->rest == PATTERN_REST_VAR)
+        return; /* some commands take more than their schema tells, and the rule knows */
+    schema_visit(a->schema, type, tag_value(in, type), member_visit, &words);
     find(a, DIAG_WARNING, p->at, p->n_at, &words, m->key, m->n_key, what);
 }
 
@@ -118,7 +131,7 @@ static void look_at(struct against *a, const struct pattern *p, const struct jso
     switch (p->kind) {
     case PATTERN_OBJECT:
         for (size_t i = 0; schema_is(type, "object") && i < p->n_members; i++)
-            look_at_member(a, &p->members[i], type, what);
+            look_at_member(a, &p->members[i], p, type, what);
         break;
     case PATTERN_EACH:
     case PATTERN_FIRST:

@@ -57,10 +57,20 @@ static void visit_members(const struct json *type, schema_visit_fn visit, void *
         visit(userdata, &members->items[i]);
 }
 
-void schema_visit(const struct schema *s, const struct json *type, schema_visit_fn visit, void *userdata) {
+const struct json *schema_tag(const struct json *type) {
+    const struct json *tag = json_member(type, "tag");
+
+    return tag && tag->type == JSON_STRING ? tag : NULL;
+}
+
+void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value, schema_visit_fn visit, void *userdata) {
     const struct json *variants = json_member(type, "variants");
 
     visit_members(type, visit, userdata);
-    for (size_t i = 0; variants && i < variants->n_items; i++)
-        visit_members(schema_type(s, &variants->items[i], "type"), visit, userdata); /* which has no variants of its own */
+    for (size_t i = 0; variants && i < variants->n_items; i++) {
+        const struct json *value = json_member(&variants->items[i], "case");
+
+        if (!tag_value || (value && json_equal(value, tag_value)))
+            visit_members(schema_type(s, &variants->items[i], "type"), visit, userdata); /* which has no variants of its own */
+    }
 }

@@ -30,6 +30,12 @@ const struct json *schema_type(const struct schema *s, const struct json *entry,
 /* is @entry of this "meta-type"? */
 bool schema_is(const struct json *entry, const char *meta_type);
 
-/* call @visit for each member that an object of this type may have, those of its variants too */
+/*
+ * schema_visit() - call @visit for each member that an object of this type may have
+ * @tag_value: what is known of the member that tells the variant; NULL: nothing, so those of all variants are visited
+ */
 typedef void (*schema_visit_fn)(void *userdata, const struct json *member);
-void schema_visit(const struct schema *s, const struct json *type, schema_visit_fn visit, void *userdata);
+void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value, schema_visit_fn visit, void *userdata);
+
+/* Return: the name of the member that tells the variant, a string; NULL when the type has no variants */
+const struct json *schema_tag(const struct json *type);
