@@ -436,6 +436,7 @@ static int explain_file(struct explain *e, const char *path) {
     int r;
 
     e->rules.is_all = e->rules.n_names == 0 && e->options.client_version;
+    e->options.no_deny = e->rules.is_all;
     r = rules_load(&e->rules, &e->options, &e->program, &n_files);
     if (r == 0)
         r = rules_read_file(path ? path : "/dev/stdin", &text);

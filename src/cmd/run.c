@@ -90,6 +90,7 @@ static int run_load(const struct conf *conf, struct program **ret_program, size_
         .is_all = !conf->no_rules && conf->rules.n == 0 && conf->client_version,
     };
 
+    options.no_deny = choice.is_all; /* a narrow monitor is asked for by its name */
     return rules_load(&choice, &options, ret_program, ret_n_files);
 }
 
