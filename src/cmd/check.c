@@ -35,9 +35,12 @@ struct check {
 enum { CHECK_SCHEMA = 256, CHECK_AGAINST, CHECK_CLIENT };
 
 static const struct command_option check_options[] = {
-    {CHECK_SCHEMA, "schema", "FILE", "a reply to query-qmp-schema: also find what that\nserver has not got"},
-    {CHECK_AGAINST, "against", "SOCKET", "the same, but ask the server behind this socket; its\nversion tells which rules are meant"},
-    {CHECK_CLIENT, "client", "old|new", "which side of the rules the clients are on, and not\nthat server (default: old)"},
+    {CHECK_SCHEMA, "schema", "FILE",
+     "a reply to query-qmp-schema: also find what that\nserver has not got"},
+    {CHECK_AGAINST, "against", "SOCKET",
+     "the same, but ask the server behind this socket; its\nversion tells which rules are meant"},
+    {CHECK_CLIENT, "client", "old|new",
+     "which side of the rules the clients are on, and not\nthat server (default: old)"},
     {.name = NULL},
 };
 
@@ -123,7 +126,8 @@ static int check_read_schema(struct check *check) {
     r = rules_read_file(check->schema_path, &check->schema_text);
     if (r)
         return r < 0 ? check_out_of_memory() : COMMAND_USAGE;
-    r = json_read(&check->arena, check->schema_text.data, check->schema_text.n, false, &value, &fault);
+    r = json_read(&check->arena, check->schema_text.data, check->schema_text.n, false, &value,
+                  &fault);
     if (r < 0)
         return check_out_of_memory();
     if (r > 0) {
@@ -141,13 +145,15 @@ static int check_ask_server(struct check *check) {
     return check_take_schema(check, check->probe.schema, check->server_path);
 }
 
-static int check_against(struct check *check, const struct program *program, struct diag_set *diags) {
+static int check_against(struct check *check, const struct program *program,
+                         struct diag_set *diags) {
     struct selection *selection;
     int r;
 
     if (!check->has_schema)
         return 0;
-    r = selection_new(program, check->probe.has_version ? &check->probe.version : NULL, NULL, &selection);
+    r = selection_new(program, check->probe.has_version ? &check->probe.version : NULL, NULL,
+                      &selection);
     if (r < 0)
         return r;
     r = against_schema(selection, &check->schema, diags);
@@ -175,8 +181,10 @@ static int check_play(struct check *check, struct program *program) {
 }
 
 /* the examples of one file, alone, for one kind of client; what loading finds was printed */
-static int check_examples_for(struct check *check, const struct diag_source *source, enum dialect client) {
-    struct program_source alone = {.path = source->path, .text = source->text, .n_text = source->n_text};
+static int check_examples_for(struct check *check, const struct diag_source *source,
+                              enum dialect client) {
+    struct program_source alone = {
+        .path = source->path, .text = source->text, .n_text = source->n_text};
     struct program_options options = {.client = client};
     struct program *program = NULL;
     struct diag_set diags;
@@ -232,7 +240,8 @@ static int check_config(struct check *check, const char *name) {
         return RULES_E_FAILED;
     r = rules_read_file(name, &text);
     if (r == 0)
-        r = conf_recognise(text.data, text.n) ? check_config_text(check, name, &text) : RULES_E_FAILED;
+        r = conf_recognise(text.data, text.n) ? check_config_text(check, name, &text)
+                                              : RULES_E_FAILED;
     buffer_deinit(&text);
     return r;
 }

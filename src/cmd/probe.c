@@ -14,7 +14,7 @@
 #include "rule/introspect.h"
 
 enum {
-    PROBE_TIMEOUT_S = 10,               /* for each piece of an answer */
+    PROBE_TIMEOUT_S = 10, /* for each piece of an answer */
     PROBE_MAX_ANSWER_BYTES = 64 << 20,
 };
 
@@ -62,7 +62,9 @@ static int probe_fill(struct connection *c) {
     if (n == 0)
         return probe_failed(c, "the server closed the connection");
     if (n < 0)
-        return probe_failed(c, errno == EAGAIN ? "the server does not answer; does it serve another client?" : strerror(errno));
+        return probe_failed(c, errno == EAGAIN
+                                   ? "the server does not answer; does it serve another client?"
+                                   : strerror(errno));
     c->in.n = (size_t)n;
     return 0;
 }
@@ -103,7 +105,8 @@ static int probe_ask(struct connection *c, const char *command, struct message *
     if (r)
         return r;
     if (ret->kind != FRAME_RETURN) {
-        fprintf(stderr, "qmp-shim: %s: the server refused %s: %.*s\n", c->path, command, (int)ret->n_text, ret->text);
+        fprintf(stderr, "qmp-shim: %s: the server refused %s: %.*s\n", c->path, command,
+                (int)ret->n_text, ret->text);
         return PROBE_E_FAILED;
     }
     return 0;

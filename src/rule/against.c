@@ -12,7 +12,8 @@ struct against {
     const struct rule *rule;
     const struct diag_source *source;
     enum vars_side server;
-    bool is_read;    /* what is looked at comes from the server: what may be missing may be unknown to it */
+    bool
+        is_read; /* what is looked at comes from the server: what may be missing may be unknown to it */
     bool has_failed; /* out of memory */
 };
 
@@ -49,15 +50,16 @@ static void member_visit(void *userdata, const struct json *member) {
     add_word(userdata, json_member(member, "name"));
 }
 
-static void find(struct against *a, enum diag_level level, size_t at, size_t n_at, struct words *w, const char *name, size_t n_name,
-                 const char *what) {
+static void find(struct against *a, enum diag_level level, size_t at, size_t n_at, struct words *w,
+                 const char *name, size_t n_name, const char *what) {
     const char *near = w->word && !w->has_failed ? diag_suggest(name, n_name, w->word) : NULL;
     char way_out[160];
 
     a->has_failed = a->has_failed || w->has_failed;
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
-    diag_add(a->diags, level, a->source, at, n_at, near ? way_out : NULL, "the server has no %s \"%.*s\"", what, (int)n_name, name);
+    diag_add(a->diags, level, a->source, at, n_at, near ? way_out : NULL,
+             "the server has no %s \"%.*s\"", what, (int)n_name, name);
 }
 
 /* --- members of a type ----------------------------------------------------------------------------- */
@@ -74,12 +76,14 @@ static void wanted_visit(void *userdata, const struct json *member) {
 
     if (name && name->type == JSON_STRING && name->n_string == w->member->n_key &&
         memcmp(name->string, w->member->key, name->n_string) == 0) {
-        w->is_ambiguous = w->is_ambiguous || (w->found && !json_equal(json_member(w->found, "type"), json_member(member, "type")));
+        w->is_ambiguous = w->is_ambiguous || (w->found && !json_equal(json_member(w->found, "type"),
+                                                                      json_member(member, "type")));
         w->found = member;
     }
 }
 
-static void look_at(struct against *a, const struct pattern *p, const struct json *type, const char *what);
+static void look_at(struct against *a, const struct pattern *p, const struct json *type,
+                    const char *what);
 
 /* what the picture itself says of the variant.  Return: NULL when it says nothing */
 static const struct json *tag_value(const struct pattern *p, const struct json *type) {
@@ -89,17 +93,20 @@ static const struct json *tag_value(const struct pattern *p, const struct json *
     return m && m->pattern.kind == PATTERN_CONST ? m->pattern.value : NULL;
 }
 
-static void look_at_member(struct against *a, const struct pattern_member *m, const struct pattern *in, const struct json *type, const char *what) {
+static void look_at_member(struct against *a, const struct pattern_member *m,
+                           const struct pattern *in, const struct json *type, const char *what) {
     struct words words = {.arena = &a->arena};
     struct wanted wanted = {.member = m};
     const struct pattern *p = &m->pattern;
 
     /* what may be absent or is not looked at when it comes need not be known */
-    if (p->kind == PATTERN_ABSENT || (a->is_read && (m->is_optional || p->kind == PATTERN_ONLY || p->kind == PATTERN_NOT)))
+    if (p->kind == PATTERN_ABSENT ||
+        (a->is_read && (m->is_optional || p->kind == PATTERN_ONLY || p->kind == PATTERN_NOT)))
         return;
     schema_visit(a->schema, type, tag_value(in, type), wanted_visit, &wanted);
     if (wanted.found) {
-        look_at(a, p, wanted.is_ambiguous ? NULL : schema_type(a->schema, wanted.found, "type"), what);
+        look_at(a, p, wanted.is_ambiguous ? NULL : schema_type(a->schema, wanted.found, "type"),
+                what);
         return;
     }
     if (in->rest == PATTERN_REST_VAR)
@@ -123,7 +130,8 @@ static void look_at_word(struct against *a, const struct pattern *p, const struc
 }
 
 /* a type that is not known, or may be anything, says nothing */
-static void look_at(struct against *a, const struct pattern *p, const struct json *type, const char *what) {
+static void look_at(struct against *a, const struct pattern *p, const struct json *type,
+                    const char *what) {
     const struct json *element;
 
     if (!type)
@@ -158,11 +166,13 @@ static void look_at(struct against *a, const struct pattern *p, const struct jso
 
 /* does a rule of another file turn this name into one that is nearer to the server's? */
 static bool is_bridged(const struct against *a, const struct picture *p) {
-    struct program_uses uses =
-        program_find(a->selection->program, p->kind == PICTURE_COMMAND ? PROGRAM_COMMAND : PROGRAM_EVENT, p->name, p->n_name);
+    struct program_uses uses = program_find(
+        a->selection->program, p->kind == PICTURE_COMMAND ? PROGRAM_COMMAND : PROGRAM_EVENT,
+        p->name, p->n_name);
 
     for (size_t i = 0; i < uses.n; i++)
-        if (uses.use[i].rule->file != a->rule->file && selection_is_client_side(a->selection, uses.use[i].rule, uses.use[i].side))
+        if (uses.use[i].rule->file != a->rule->file &&
+            selection_is_client_side(a->selection, uses.use[i].rule, uses.use[i].side))
             return true;
     return false;
 }
@@ -173,8 +183,8 @@ static void add_names(const struct against *a, const char *meta_type, struct wor
             add_word(words, json_member(&a->schema->entries->items[i], "name"));
 }
 
-static void look_at_root(struct against *a, const struct pattern *root, const char *key, const struct json *type, bool is_read,
-                         const char *what) {
+static void look_at_root(struct against *a, const struct pattern *root, const char *key,
+                         const struct json *type, bool is_read, const char *what) {
     const struct pattern_member *m = root ? pattern_member(root, key, strlen(key)) : NULL;
 
     a->is_read = is_read;
@@ -196,11 +206,14 @@ static void look_at_picture(struct against *a, const struct picture *p) {
         return;
     }
     if (p->kind == PICTURE_EVENT) {
-        look_at_root(a, &p->message, "data", schema_type(a->schema, entry, "arg-type"), true, "member");
+        look_at_root(a, &p->message, "data", schema_type(a->schema, entry, "arg-type"), true,
+                     "member");
         return;
     }
-    look_at_root(a, &p->message, "arguments", schema_type(a->schema, entry, "arg-type"), false, "argument");
-    look_at_root(a, p->reply[REPLY_RETURN], "return", schema_type(a->schema, entry, "ret-type"), true, "member");
+    look_at_root(a, &p->message, "arguments", schema_type(a->schema, entry, "arg-type"), false,
+                 "argument");
+    look_at_root(a, p->reply[REPLY_RETURN], "return", schema_type(a->schema, entry, "ret-type"),
+                 true, "member");
 }
 
 static void look_at_list(struct against *a, const struct picture_list *list) {
@@ -219,7 +232,8 @@ static void look_at_commands(struct against *a) {
             program_find(a->selection->program, PROGRAM_COMMAND, name, strlen(name)).n > 0)
             return;
     }
-    diag_add(a->diags, DIAG_ERROR, a->source, p->at, p->n_at, NULL, "the server has none of the commands that this rule is for");
+    diag_add(a->diags, DIAG_ERROR, a->source, p->at, p->n_at, NULL,
+             "the server has none of the commands that this rule is for");
 }
 
 static void look_at_rule(struct against *a, const struct rule *rule) {
@@ -236,8 +250,10 @@ static void look_at_rule(struct against *a, const struct rule *rule) {
         look_at_commands(a);
 }
 
-int against_schema(const struct selection *selection, const struct schema *schema, struct diag_set *diags) {
-    struct against a = {.arena = ARENA_INIT, .selection = selection, .schema = schema, .diags = diags};
+int against_schema(const struct selection *selection, const struct schema *schema,
+                   struct diag_set *diags) {
+    struct against a = {
+        .arena = ARENA_INIT, .selection = selection, .schema = schema, .diags = diags};
 
     for (size_t i = 0; i < program_n_rules(selection->program); i++)
         if (selection_is_working(selection, program_rule(selection->program, i)))

@@ -18,4 +18,5 @@
  * server is that rule's to answer for.
  * Return: 0 or -ENOMEM; findings are added to @diags
  */
-int against_schema(const struct selection *selection, const struct schema *schema, struct diag_set *diags);
+int against_schema(const struct selection *selection, const struct schema *schema,
+                   struct diag_set *diags);

@@ -11,12 +11,13 @@ struct build {
     struct buffer *text;
 };
 
-static int write_pattern(struct build *w, const struct pattern *p, const struct pattern *read, const struct json *source,
-                         const struct bindings *b);
+static int write_pattern(struct build *w, const struct pattern *p, const struct pattern *read,
+                         const struct json *source, const struct bindings *b);
 
 /* --- variables ----------------------------------------------------------------------------- */
 
-static int value_of(struct build *w, size_t var, const struct bindings *b, const struct json **ret) {
+static int value_of(struct build *w, size_t var, const struct bindings *b,
+                    const struct json **ret) {
     const struct json *value = bindings_get(b, var);
     int r;
 
@@ -145,7 +146,8 @@ static void carry_member(struct members *m, const struct json *member) {
 }
 
 /* a member that was not there; "arguments" and "data" are left out when nothing is in them */
-static int write_new_member(struct members *m, const struct pattern_member *pm, const struct bindings *b) {
+static int write_new_member(struct members *m, const struct pattern_member *pm,
+                            const struct bindings *b) {
     struct buffer *text = m->w->text;
     size_t n_before = text->n, n_value;
     int r;
@@ -168,11 +170,13 @@ static bool is_guard(const struct pattern *p) {
 }
 
 /* what the pattern says of a member may be nothing: then what was there is not written either */
-static int write_member(struct members *m, const struct pattern_member *pm, const struct pattern *read, const struct json *source,
+static int write_member(struct members *m, const struct pattern_member *pm,
+                        const struct pattern *read, const struct json *source,
                         const struct bindings *b) {
     bool is_kept = source && is_guard(&pm->pattern);
 
-    if (pm->pattern.kind == PATTERN_ABSENT || (pm->is_optional && !is_kept && !is_put(&pm->pattern, b)))
+    if (pm->pattern.kind == PATTERN_ABSENT ||
+        (pm->is_optional && !is_kept && !is_put(&pm->pattern, b)))
         return 0;
     if (source) {
         begin_member(m, source->key_text, source->n_key_text);
@@ -184,12 +188,13 @@ static int write_member(struct members *m, const struct pattern_member *pm, cons
 static bool rest_stays(const struct pattern *p, const struct pattern *read) {
     if (p->rest == PATTERN_REST_GOES || read->rest == PATTERN_REST_GOES)
         return false;
-    return read->rest != PATTERN_REST_VAR || (p->rest == PATTERN_REST_VAR && p->rest_var == read->rest_var);
+    return read->rest != PATTERN_REST_VAR ||
+           (p->rest == PATTERN_REST_VAR && p->rest_var == read->rest_var);
 }
 
 /* one member of the message that came: rewritten, carried over, or gone */
-static int edit_member(struct members *m, const struct pattern *p, const struct pattern *read, const struct json *member,
-                       const struct bindings *b) {
+static int edit_member(struct members *m, const struct pattern *p, const struct pattern *read,
+                       const struct json *member, const struct bindings *b) {
     const struct pattern_member *pr = pattern_member(read, member->key, member->n_key);
     const struct pattern_member *pw = pattern_member(p, member->key, member->n_key);
 
@@ -200,8 +205,8 @@ static int edit_member(struct members *m, const struct pattern *p, const struct 
     return 0;
 }
 
-static int edit_members(struct members *m, const struct pattern *p, const struct pattern *read, const struct json *source,
-                        const struct bindings *b) {
+static int edit_members(struct members *m, const struct pattern *p, const struct pattern *read,
+                        const struct json *source, const struct bindings *b) {
     for (size_t i = 0; i < source->n_items; i++) {
         int r = edit_member(m, p, read, &source->items[i], b);
 
@@ -212,8 +217,8 @@ static int edit_members(struct members *m, const struct pattern *p, const struct
 }
 
 /* is a member of this name written already, by @p or because it stays? */
-static bool is_taken(const struct pattern *p, const struct pattern *read, const struct json *source, const struct json *member,
-                     const struct bindings *b) {
+static bool is_taken(const struct pattern *p, const struct pattern *read, const struct json *source,
+                     const struct json *member, const struct bindings *b) {
     const struct pattern_member *pm = pattern_member(p, member->key, member->n_key);
 
     if (pm)
@@ -223,8 +228,8 @@ static bool is_taken(const struct pattern *p, const struct pattern *read, const 
 }
 
 /* @source: NULL when nothing of it stays */
-static int spread_rest(struct members *m, const struct pattern *p, const struct pattern *read, const struct json *source,
-                       const struct bindings *b) {
+static int spread_rest(struct members *m, const struct pattern *p, const struct pattern *read,
+                       const struct json *source, const struct bindings *b) {
     const struct json *rest;
     int r;
 
@@ -243,8 +248,8 @@ static int spread_rest(struct members *m, const struct pattern *p, const struct 
     return 0;
 }
 
-static int write_object(struct build *w, const struct pattern *p, const struct pattern *read, const struct json *source,
-                        const struct bindings *b) {
+static int write_object(struct build *w, const struct pattern *p, const struct pattern *read,
+                        const struct json *source, const struct bindings *b) {
     bool is_edit = read && read->kind == PATTERN_OBJECT && source && source->type == JSON_OBJECT;
     struct members m = {w, 0};
     int r;
@@ -264,7 +269,8 @@ static int write_object(struct build *w, const struct pattern *p, const struct p
         if (r)
             return r;
     }
-    if (p->rest == PATTERN_REST_VAR && !(is_edit && read->rest == PATTERN_REST_VAR && read->rest_var == p->rest_var)) {
+    if (p->rest == PATTERN_REST_VAR &&
+        !(is_edit && read->rest == PATTERN_REST_VAR && read->rest_var == p->rest_var)) {
         r = spread_rest(&m, p, read, is_edit ? source : NULL, b);
         if (r)
             return r;
@@ -282,8 +288,8 @@ static const struct bindings_rows *rows_of(const struct bindings *b, size_t grou
     return NULL;
 }
 
-static int write_each(struct build *w, const struct pattern *p, const struct pattern *read, const struct json *source,
-                      const struct bindings *b) {
+static int write_each(struct build *w, const struct pattern *p, const struct pattern *read,
+                      const struct json *source, const struct bindings *b) {
     const struct bindings_rows *rows = rows_of(b, p->group);
     bool is_edit = read && read->kind == PATTERN_EACH && source && source->type == JSON_ARRAY;
     int r;
@@ -297,7 +303,8 @@ static int write_each(struct build *w, const struct pattern *p, const struct pat
         bool has_source = is_edit && i < source->n_items;
 
         buffer_append_string(w->text, i > 0 ? ", " : "");
-        r = write_pattern(w, &p->items[0], has_source ? &read->items[0] : NULL, has_source ? &source->items[i] : NULL, rows->row[i]);
+        r = write_pattern(w, &p->items[0], has_source ? &read->items[0] : NULL,
+                          has_source ? &source->items[i] : NULL, rows->row[i]);
         if (r)
             return r;
     }
@@ -305,9 +312,10 @@ static int write_each(struct build *w, const struct pattern *p, const struct pat
     return 0;
 }
 
-static int write_exact(struct build *w, const struct pattern *p, const struct pattern *read, const struct json *source,
-                       const struct bindings *b) {
-    bool is_edit = read && read->kind == PATTERN_EXACT && source && source->type == JSON_ARRAY && source->n_items == read->n_items;
+static int write_exact(struct build *w, const struct pattern *p, const struct pattern *read,
+                       const struct json *source, const struct bindings *b) {
+    bool is_edit = read && read->kind == PATTERN_EXACT && source && source->type == JSON_ARRAY &&
+                   source->n_items == read->n_items;
 
     buffer_append_string(w->text, "[");
     for (size_t i = 0; i < p->n_items; i++) {
@@ -315,7 +323,8 @@ static int write_exact(struct build *w, const struct pattern *p, const struct pa
         int r;
 
         buffer_append_string(w->text, i > 0 ? ", " : "");
-        r = write_pattern(w, &p->items[i], has_source ? &read->items[i] : NULL, has_source ? &source->items[i] : NULL, b);
+        r = write_pattern(w, &p->items[i], has_source ? &read->items[i] : NULL,
+                          has_source ? &source->items[i] : NULL, b);
         if (r)
             return r;
     }
@@ -330,8 +339,8 @@ static int write_source(struct build *w, const struct json *source) {
     return 0;
 }
 
-static int write_pattern(struct build *w, const struct pattern *p, const struct pattern *read, const struct json *source,
-                         const struct bindings *b) {
+static int write_pattern(struct build *w, const struct pattern *p, const struct pattern *read,
+                         const struct json *source, const struct bindings *b) {
     switch (p->kind) {
     case PATTERN_CONST:
         json_write(w->text, p->value);
@@ -353,8 +362,9 @@ static int write_pattern(struct build *w, const struct pattern *p, const struct 
     }
 }
 
-int build_value(struct arena *arena, enum vars_side side, const struct pattern *write, const struct pattern *read, const struct json *source,
-                const struct bindings *b, struct buffer *text) {
+int build_value(struct arena *arena, enum vars_side side, const struct pattern *write,
+                const struct pattern *read, const struct json *source, const struct bindings *b,
+                struct buffer *text) {
     struct build w = {arena, side, text};
     int r;
 

@@ -27,8 +27,9 @@ enum {
  *
  * Return: 0, -ENOMEM, BUILD_E_UNBOUND.
  */
-int build_value(struct arena *arena, enum vars_side side, const struct pattern *write, const struct pattern *read, const struct json *source,
-                const struct bindings *b, struct buffer *text);
+int build_value(struct arena *arena, enum vars_side side, const struct pattern *write,
+                const struct pattern *read, const struct json *source, const struct bindings *b,
+                struct buffer *text);
 
 /*
  * build_unbound() - the first variable that keeps @write from being written

@@ -12,8 +12,10 @@ struct check {
     struct diag_set *diags;
 };
 
-static void find(struct check *c, enum diag_level level, const struct json *value, const char *way_out, const char *message) {
-    diag_add(c->diags, level, c->file->source, (size_t)(value->text - c->file->source->text), value->n_text, way_out, "%s", message);
+static void find(struct check *c, enum diag_level level, const struct json *value,
+                 const char *way_out, const char *message) {
+    diag_add(c->diags, level, c->file->source, (size_t)(value->text - c->file->source->text),
+             value->n_text, way_out, "%s", message);
 }
 
 /* --- maps ---------------------------------------------------------------------------------------- */
@@ -50,7 +52,8 @@ static bool any_uses(const struct picture_list *list, size_t var, bool in_reply)
     bool is_used = false;
 
     for (size_t i = 0; i < list->n; i++)
-        is_used = is_used || (in_reply ? uses(list->picture[i].reply[REPLY_RETURN], var) || uses(list->picture[i].reply[REPLY_ERROR], var)
+        is_used = is_used || (in_reply ? uses(list->picture[i].reply[REPLY_RETURN], var) ||
+                                             uses(list->picture[i].reply[REPLY_ERROR], var)
                                        : uses(&list->picture[i].message, var));
     return is_used;
 }
@@ -73,7 +76,8 @@ static bool is_server_told_back(const struct rule *rule, size_t var) {
 static bool is_client_told_back(const struct rule *rule, size_t var) {
     const struct picture_list *new = &rule->side[VARS_NEW];
 
-    return rule->kind == PICTURE_COMMAND && any_uses(new, var, false) && (any_uses(new, var, true) || any_uses(&rule->emit, var, false));
+    return rule->kind == PICTURE_COMMAND && any_uses(new, var, false) &&
+           (any_uses(new, var, true) || any_uses(&rule->emit, var, false));
 }
 
 static bool is_told_back(const struct rule *rule, size_t var) {
@@ -86,11 +90,14 @@ static void check_pair(struct check *c, const struct rule *rule, size_t index, s
     bool is_old_taken = pair_before(var, i, VARS_OLD), is_new_taken = pair_before(var, i, VARS_NEW);
 
     if (is_old_taken && is_new_taken)
-        find(c, DIAG_WARNING, var->map[i].side[VARS_OLD], "leave this pair out, or put it above those",
+        find(c, DIAG_WARNING, var->map[i].side[VARS_OLD],
+             "leave this pair out, or put it above those",
              "this pair is never taken: both values stand in pairs above");
     else if (is_old_taken && is_told_back(rule, index))
-        find(c, DIAG_ERROR, var->map[i].side[VARS_OLD], "the server is told the new value of the first pair; use a variable without a map for it",
-             "this map cannot be inverted: the old value stands in a pair above");
+        find(
+            c, DIAG_ERROR, var->map[i].side[VARS_OLD],
+            "the server is told the new value of the first pair; use a variable without a map for it",
+            "this map cannot be inverted: the old value stands in a pair above");
     else if ((is_old_taken || is_new_taken) && rule->for_client == RULE_FOR_BOTH)
         find(c, DIAG_WARNING, var->map[i].side[is_old_taken ? VARS_OLD : VARS_NEW],
              is_old_taken ? "add \"for\": \"old-client\", or give this value a pair of its own"
@@ -110,10 +117,12 @@ static int check_default(struct check *c, const struct var *var) {
     if (r < 0)
         return r;
     if (r > 0)
-        find(c, DIAG_ERROR, var->fallback, "write the old side's value, as \"map\", \"scale\" and the types here take it",
+        find(c, DIAG_ERROR, var->fallback,
+             "write the old side's value, as \"map\", \"scale\" and the types here take it",
              "this default has no counterpart on the new side");
     else if (!vars_type_fits(var->type[VARS_OLD], var->fallback))
-        find(c, DIAG_ERROR, var->fallback, "write the old side's value", "this default is not of the old side's type");
+        find(c, DIAG_ERROR, var->fallback, "write the old side's value",
+             "this default is not of the old side's type");
     return 0;
 }
 
@@ -177,8 +186,9 @@ void check_together(const struct rule_file *files, size_t n_files, struct diag_s
 
             for (size_t n = 0; n < recall->n; n++)
                 if (!is_remembered(files, n_files, recall->fact[n].table))
-                    diag_add(diags, DIAG_WARNING, files[i].source, recall->fact[n].key.at, recall->fact[n].key.n_at,
-                             "the rule that knows the values has \"remember\"", "no rule remembers anything in the table \"%s\"",
-                             recall->fact[n].table);
+                    diag_add(
+                        diags, DIAG_WARNING, files[i].source, recall->fact[n].key.at,
+                        recall->fact[n].key.n_at, "the rule that knows the values has \"remember\"",
+                        "no rule remembers anything in the table \"%s\"", recall->fact[n].table);
         }
 }

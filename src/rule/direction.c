@@ -42,7 +42,8 @@ struct writing {
 };
 
 const struct picture *direction_read(const struct rule *rule, enum vars_side client) {
-    const struct picture_list *list = &rule->side[rule->kind == PICTURE_COMMAND ? client : direction_other(client)];
+    const struct picture_list *list =
+        &rule->side[rule->kind == PICTURE_COMMAND ? client : direction_other(client)];
 
     return list->n > 0 ? &list->picture[0] : NULL;
 }
@@ -64,7 +65,8 @@ static void learn_var(struct direction *d, size_t var, enum known how, size_t gr
 
 static void learn(struct direction *d, const struct pattern *p, enum known how, size_t group);
 
-static void learn_object(struct direction *d, const struct pattern *p, enum known how, size_t group) {
+static void learn_object(struct direction *d, const struct pattern *p, enum known how,
+                         size_t group) {
     for (size_t i = 0; i < p->n_members; i++)
         learn(d, &p->members[i].pattern, p->members[i].is_optional ? KNOWN_PERHAPS : how, group);
     if (p->rest == PATTERN_REST_VAR)
@@ -130,7 +132,8 @@ static const char *when(const struct direction *d) {
     return d->client == VARS_OLD ? " when the client is old" : " when the client is new";
 }
 
-static void find(const struct direction *d, enum diag_level level, const struct pattern *p, const char *way_out, const char *message) {
+static void find(const struct direction *d, enum diag_level level, const struct pattern *p,
+                 const char *way_out, const char *message) {
     diag_add(d->diags, level, d->source, p->at, p->n_at, way_out, "%s%s", message, when(d));
 }
 
@@ -142,7 +145,8 @@ static const char *near_var(const struct direction *d, size_t var, const struct 
     for (size_t i = 0; i < vars->n; i++) {
         const char *words[] = {vars->var[i].name, NULL};
 
-        if (i != var && look_up(d, i, scope) != KNOWN_NOT && diag_suggest(name, strlen(name), words))
+        if (i != var && look_up(d, i, scope) != KNOWN_NOT &&
+            diag_suggest(name, strlen(name), words))
             return words[0];
     }
     return NULL;
@@ -155,28 +159,37 @@ static bool is_bound_in_a_list(const struct direction *d, size_t var) {
     return false;
 }
 
-static void unbound_way_out(const struct direction *d, size_t var, const struct scope *scope, char *text, size_t n) {
+static void unbound_way_out(const struct direction *d, size_t var, const struct scope *scope,
+                            char *text, size_t n) {
     const char *near = near_var(d, var, scope);
     const char *name = d->rule->vars.var[var].name;
 
     if (near)
         snprintf(text, n, "did you mean \"$%s\"?", near);
     else if (is_bound_in_a_list(d, var))
-        snprintf(text, n, "it has one value for each element of a list, and this stands outside of that list");
+        snprintf(
+            text, n,
+            "it has one value for each element of a list, and this stands outside of that list");
     else if (is_both(d->rule))
-        snprintf(text, n, "show it on the other side too, or add \"vars\": {\"%s\": {\"default\": …}}, or \"for\": \"%s-client\"", name,
-                 side_name(d->server));
+        snprintf(
+            text, n,
+            "show it on the other side too, or add \"vars\": {\"%s\": {\"default\": …}}, or \"for\": \"%s-client\"",
+            name, side_name(d->server));
     else
-        snprintf(text, n, "show it in a picture that is read before, or add \"vars\": {\"%s\": {\"default\": …}}", name);
+        snprintf(
+            text, n,
+            "show it in a picture that is read before, or add \"vars\": {\"%s\": {\"default\": …}}",
+            name);
 }
 
-static void find_unbound(const struct writing *w, const struct pattern *p, size_t var, const struct scope *scope) {
+static void find_unbound(const struct writing *w, const struct pattern *p, size_t var,
+                         const struct scope *scope) {
     const struct direction *d = w->d;
     char way_out[256];
 
     unbound_way_out(d, var, scope, way_out, sizeof(way_out));
-    diag_add(d->diags, DIAG_ERROR, d->source, p->at, p->n_at, way_out, "nothing binds \"$%s\"%s: %s", d->rule->vars.var[var].name, when(d),
-             w->else_what);
+    diag_add(d->diags, DIAG_ERROR, d->source, p->at, p->n_at, way_out,
+             "nothing binds \"$%s\"%s: %s", d->rule->vars.var[var].name, when(d), w->else_what);
 }
 
 static void find_perhaps_unbound(const struct writing *w, const struct pattern *p, size_t var) {
@@ -184,9 +197,11 @@ static void find_perhaps_unbound(const struct writing *w, const struct pattern *
     const char *name = d->rule->vars.var[var].name;
     char way_out[256];
 
-    snprintf(way_out, sizeof(way_out), "write \"*NAME\" for this member too, or add \"vars\": {\"%s\": {\"default\": …}}", name);
-    diag_add(d->diags, DIAG_WARNING, d->source, p->at, p->n_at, way_out, "\"$%s\" is bound by what may be missing%s: then %s", name, when(d),
-             w->else_what);
+    snprintf(way_out, sizeof(way_out),
+             "write \"*NAME\" for this member too, or add \"vars\": {\"%s\": {\"default\": …}}",
+             name);
+    diag_add(d->diags, DIAG_WARNING, d->source, p->at, p->n_at, way_out,
+             "\"$%s\" is bound by what may be missing%s: then %s", name, when(d), w->else_what);
 }
 
 /* --- writing: what must be bound ----------------------------------------------------------------- */
@@ -201,7 +216,8 @@ struct place {
 
 static void need(const struct writing *w, const struct pattern *p, const struct place *at);
 
-static void need_var(const struct writing *w, const struct pattern *p, size_t var, const struct place *at) {
+static void need_var(const struct writing *w, const struct pattern *p, size_t var,
+                     const struct place *at) {
     if (at->is_optional)
         return;
     switch (look_up(w->d, var, at->scope)) {
@@ -220,7 +236,10 @@ static void need_var(const struct writing *w, const struct pattern *p, size_t va
 static enum kept kept_of(const struct pattern_member *read) {
     if (!read)
         return KEPT_PERHAPS; /* a member that no picture mentions may be there */
-    return read->is_optional || read->pattern.kind == PATTERN_ONLY || read->pattern.kind == PATTERN_ABSENT ? KEPT_PERHAPS : KEPT;
+    return read->is_optional || read->pattern.kind == PATTERN_ONLY ||
+                   read->pattern.kind == PATTERN_ABSENT
+               ? KEPT_PERHAPS
+               : KEPT;
 }
 
 static void need_object(const struct writing *w, const struct pattern *p, const struct place *at) {
@@ -228,9 +247,10 @@ static void need_object(const struct writing *w, const struct pattern *p, const 
 
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pattern_member *m = &p->members[i];
-        const struct pattern_member *read = is_edit ? pattern_member(at->read, m->key, m->n_key) : NULL;
-        struct place inside = {read ? &read->pattern : NULL, is_edit ? kept_of(read) : KEPT_NOTHING, at->is_optional || m->is_optional,
-                               at->scope};
+        const struct pattern_member *read =
+            is_edit ? pattern_member(at->read, m->key, m->n_key) : NULL;
+        struct place inside = {read ? &read->pattern : NULL, is_edit ? kept_of(read) : KEPT_NOTHING,
+                               at->is_optional || m->is_optional, at->scope};
 
         need(w, &m->pattern, &inside);
     }
@@ -238,21 +258,26 @@ static void need_object(const struct writing *w, const struct pattern *p, const 
 
 static void need_each(const struct writing *w, const struct pattern *p, const struct place *at) {
     bool is_edit = at->read && at->read->kind == PATTERN_EACH && at->kept != KEPT_NOTHING;
-    struct scope scope = {p->group, at->scope}, read_scope = {is_edit ? at->read->group : 0, &scope};
-    struct place inside = {is_edit ? &at->read->items[0] : NULL, is_edit ? KEPT : KEPT_NOTHING, at->is_optional,
-                           is_edit ? &read_scope : &scope};
+    struct scope scope = {p->group, at->scope},
+                 read_scope = {is_edit ? at->read->group : 0, &scope};
+    struct place inside = {is_edit ? &at->read->items[0] : NULL, is_edit ? KEPT : KEPT_NOTHING,
+                           at->is_optional, is_edit ? &read_scope : &scope};
 
     if (!is_edit && w->d->rows[p->group] == KNOWN_NOT && !at->is_optional)
-        find(w->d, DIAG_ERROR, p, "a variable in it must stand in a list of the picture that is read; [P, Q] writes just these elements",
-             "nothing says how many elements this list has");
+        find(
+            w->d, DIAG_ERROR, p,
+            "a variable in it must stand in a list of the picture that is read; [P, Q] writes just these elements",
+            "nothing says how many elements this list has");
     need(w, &p->items[0], &inside);
 }
 
 static void need_exact(const struct writing *w, const struct pattern *p, const struct place *at) {
-    bool is_edit = at->read && at->read->kind == PATTERN_EXACT && at->kept != KEPT_NOTHING && at->read->n_items == p->n_items;
+    bool is_edit = at->read && at->read->kind == PATTERN_EXACT && at->kept != KEPT_NOTHING &&
+                   at->read->n_items == p->n_items;
 
     for (size_t i = 0; i < p->n_items; i++) {
-        struct place inside = {is_edit ? &at->read->items[i] : NULL, is_edit ? KEPT : KEPT_NOTHING, at->is_optional, at->scope};
+        struct place inside = {is_edit ? &at->read->items[i] : NULL, is_edit ? KEPT : KEPT_NOTHING,
+                               at->is_optional, at->scope};
 
         need(w, &p->items[i], &inside);
     }
@@ -262,15 +287,20 @@ static void need_guard(const struct writing *w, const struct pattern *p, const s
     if (at->is_optional || at->kept == KEPT)
         return;
     if (at->kept == KEPT_PERHAPS)
-        find(w->d, DIAG_WARNING, p, "show this member on the other side too, with a variable on both",
+        find(w->d, DIAG_WARNING, p,
+             "show this member on the other side too, with a variable on both",
              "the other side need not send this member, and nothing else tells what to write here");
     else
-        find(w->d, DIAG_ERROR, p, "write a value or a variable; $like, $in and $not only read", "nothing tells what is to be written here");
+        find(w->d, DIAG_ERROR, p, "write a value or a variable; $like, $in and $not only read",
+             "nothing tells what is to be written here");
 }
 
-static void find_not_written(const struct writing *w, const struct pattern *p, const char *message) {
+static void find_not_written(const struct writing *w, const struct pattern *p,
+                             const char *message) {
     find(w->d, DIAG_ERROR, p,
-         is_both(w->d->rule) ? "[P, \"...\"] writes every element; or say by \"for\" which client the rule is for" : "[P, \"...\"] writes every element",
+         is_both(w->d->rule)
+             ? "[P, \"...\"] writes every element; or say by \"for\" which client the rule is for"
+             : "[P, \"...\"] writes every element",
          message);
 }
 
@@ -315,7 +345,8 @@ static void need(const struct writing *w, const struct pattern *p, const struct 
 }
 
 /* a message as a whole, from the one that was read */
-static void need_message(struct direction *d, enum vars_side side, const struct pattern *p, const struct pattern *read, const char *else_what) {
+static void need_message(struct direction *d, enum vars_side side, const struct pattern *p,
+                         const struct pattern *read, const char *else_what) {
     struct writing w = {d, side, else_what, false};
     struct place at = {read, read ? KEPT : KEPT_NOTHING, false, NULL};
 
@@ -323,7 +354,8 @@ static void need_message(struct direction *d, enum vars_side side, const struct 
 }
 
 /* a message of the shim's own: left out when a variable is not bound */
-static void need_own(struct direction *d, const struct picture_list *list, enum vars_side side, const char *else_what) {
+static void need_own(struct direction *d, const struct picture_list *list, enum vars_side side,
+                     const char *else_what) {
     struct writing w = {d, side, else_what, true};
     struct place at = {NULL, KEPT_NOTHING, false, NULL};
 
@@ -331,7 +363,8 @@ static void need_own(struct direction *d, const struct picture_list *list, enum 
         need(&w, &list->picture[i].message, &at);
 }
 
-static void need_facts(struct direction *d, const struct fact_list *list, const char *else_what, bool has_value) {
+static void need_facts(struct direction *d, const struct fact_list *list, const char *else_what,
+                       bool has_value) {
     struct writing w = {d, VARS_OLD, else_what, true};
     struct place at = {NULL, KEPT_NOTHING, false, NULL};
 
@@ -369,7 +402,8 @@ static void before_writing(struct direction *d) {
     recall(d);
     exchange(d, &d->rule->ask, "the server is never asked");
     if (d->rule->conform == CONFORM_ASK) {
-        struct picture_list one = {.picture = (struct picture *)&d->rule->conform_ask, .n = 1}; /* read only */
+        struct picture_list one = {.picture = (struct picture *)&d->rule->conform_ask,
+                                   .n = 1}; /* read only */
 
         need_own(d, &one, d->server, "the server is never asked for the types");
     }
@@ -384,7 +418,8 @@ static void after_writing(struct direction *d) {
 }
 
 /* a reply that the server's picture says nothing of is open, down to the members of its "return" */
-static const struct pattern_member open_return = {.key = "return", .n_key = 6, .pattern = {.kind = PATTERN_OBJECT}};
+static const struct pattern_member open_return = {
+    .key = "return", .n_key = 6, .pattern = {.kind = PATTERN_OBJECT}};
 static const struct pattern open_reply = {
     .kind = PATTERN_OBJECT,
     .members = (struct pattern_member *)&open_return, /* read only */
@@ -392,11 +427,13 @@ static const struct pattern open_reply = {
 };
 
 /* the client's picture of a reply, written from one of this kind; what that one binds is known for it alone */
-static int reply_of_kind(struct direction *d, struct arena *arena, const struct picture *client, const struct picture *server,
-                         enum reply_kind kind) {
+static int reply_of_kind(struct direction *d, struct arena *arena, const struct picture *client,
+                         const struct picture *server, enum reply_kind kind) {
     enum reply_kind other = kind == REPLY_RETURN ? REPLY_ERROR : REPLY_RETURN;
     const struct pattern *read = server->reply[kind];
-    const struct pattern *write = client->reply[kind] ? client->reply[kind] : read ? client->reply[other] : NULL;
+    const struct pattern *write = client->reply[kind] ? client->reply[kind]
+                                  : read              ? client->reply[other]
+                                                      : NULL;
     unsigned char *saved;
 
     if (!write)
@@ -420,7 +457,8 @@ static int replies(struct direction *d, struct arena *arena) {
     int r = 0;
 
     if (server->n == 0) {
-        const struct pattern *write = client->reply[REPLY_RETURN] ? client->reply[REPLY_RETURN] : client->reply[REPLY_ERROR];
+        const struct pattern *write =
+            client->reply[REPLY_RETURN] ? client->reply[REPLY_RETURN] : client->reply[REPLY_ERROR];
 
         if (write)
             need_message(d, d->client, write, NULL, "the answer is {\"return\": {}}");
@@ -440,7 +478,8 @@ static int check_command(struct direction *d, struct arena *arena, const struct 
     if (server->is_list)
         exchange(d, server, "this step is never sent");
     else if (server->n > 0)
-        need_message(d, d->server, &server->picture[0].message, &read->message, "the command passes unchanged");
+        need_message(d, d->server, &server->picture[0].message, &read->message,
+                     "the command passes unchanged");
     for (size_t i = 0; i < d->rule->until.n; i++)
         learn(d, &d->rule->until.picture[i].message, KNOWN, 0);
     r = replies(d, arena);
@@ -459,7 +498,8 @@ static void check_from_server(struct direction *d, const struct picture *read) {
     before_writing(d);
     if (client->n > 0)
         need_message(d, d->client, &client->picture[0].message, &read->message,
-                     d->rule->kind == PICTURE_EVENT ? "the event passes unchanged" : "the message passes unchanged");
+                     d->rule->kind == PICTURE_EVENT ? "the event passes unchanged"
+                                                    : "the message passes unchanged");
     after_writing(d);
 }
 
@@ -480,9 +520,14 @@ static int check_client(struct arena *arena, struct direction *d) {
     return 0;
 }
 
-int direction_check(struct arena *arena, const struct diag_source *source, const struct rule *rule, struct diag_set *diags) {
+int direction_check(struct arena *arena, const struct diag_source *source, const struct rule *rule,
+                    struct diag_set *diags) {
     for (enum vars_side client = VARS_OLD; client <= VARS_NEW; client++) {
-        struct direction d = {.source = source, .diags = diags, .rule = rule, .client = client, .server = direction_other(client)};
+        struct direction d = {.source = source,
+                              .diags = diags,
+                              .rule = rule,
+                              .client = client,
+                              .server = direction_other(client)};
         int r = direction_has(rule, client) ? check_client(arena, &d) : 0;
 
         if (r < 0)

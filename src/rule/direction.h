@@ -34,4 +34,5 @@ const struct picture *direction_read(const struct rule *rule, enum vars_side cli
  *
  * Return: 0 or -ENOMEM.
  */
-int direction_check(struct arena *arena, const struct diag_source *source, const struct rule *rule, struct diag_set *diags);
+int direction_check(struct arena *arena, const struct diag_source *source, const struct rule *rule,
+                    struct diag_set *diags);

@@ -10,8 +10,10 @@ struct examples {
     bool is_invalid;
 };
 
-static void fault(struct examples *e, const struct json *value, const char *way_out, const char *message) {
-    diag_add(e->diags, DIAG_ERROR, e->source, (size_t)(value->text - e->source->text), value->n_text, way_out, "%s", message);
+static void fault(struct examples *e, const struct json *value, const char *way_out,
+                  const char *message) {
+    diag_add(e->diags, DIAG_ERROR, e->source, (size_t)(value->text - e->source->text),
+             value->n_text, way_out, "%s", message);
     e->is_invalid = true;
 }
 
@@ -21,9 +23,12 @@ static void fault_key(struct examples *e, const struct json *member, const char 
 
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
-    diag_add(e->diags, DIAG_ERROR, e->source, (size_t)(member->key_text - e->source->text), member->n_key_text,
-             near ? way_out : "an example has old, new, one-way, ask, then, emit, emit-before, until and first",
-             "unknown key \"%.*s\" in an example", (int)member->n_key, member->key);
+    diag_add(
+        e->diags, DIAG_ERROR, e->source, (size_t)(member->key_text - e->source->text),
+        member->n_key_text,
+        near ? way_out
+             : "an example has old, new, one-way, ask, then, emit, emit-before, until and first",
+        "unknown key \"%.*s\" in an example", (int)member->n_key, member->key);
     e->is_invalid = true;
 }
 
@@ -38,7 +43,8 @@ static bool is_message(const struct json *value) {
 
 static void check_message(struct examples *e, const struct json *value) {
     if (!is_message(value))
-        fault(e, value, "a message has \"execute\", \"exec-oob\", \"event\", \"error\" or \"QMP\"", "this is no message");
+        fault(e, value, "a message has \"execute\", \"exec-oob\", \"event\", \"error\" or \"QMP\"",
+              "this is no message");
 }
 
 static void check_messages(struct examples *e, const struct json *value) {
@@ -54,8 +60,10 @@ static void check_side(struct examples *e, const struct json *value) {
 }
 
 static void check_one_way(struct examples *e, const struct json *value) {
-    if (value->type != JSON_BOOL && !json_is_string(value, "old-client") && !json_is_string(value, "new-client"))
-        fault(e, value, "true is the same as \"old-client\"", "\"one-way\" is true, \"old-client\" or \"new-client\"");
+    if (value->type != JSON_BOOL && !json_is_string(value, "old-client") &&
+        !json_is_string(value, "new-client"))
+        fault(e, value, "true is the same as \"old-client\"",
+              "\"one-way\" is true, \"old-client\" or \"new-client\"");
 }
 
 static void check_list(struct examples *e, const struct json *value);
@@ -64,8 +72,11 @@ static const struct {
     const char *key;
     void (*check)(struct examples *e, const struct json *value);
 } keys[] = {
-    {"old", check_side},      {"new", check_side},      {"one-way", check_one_way},    {"ask", check_messages}, {"then", check_messages},
-    {"emit", check_messages}, {"until", check_messages}, {"emit-before", check_messages}, {"first", check_list},
+    {"old", check_side},        {"new", check_side},
+    {"one-way", check_one_way}, {"ask", check_messages},
+    {"then", check_messages},   {"emit", check_messages},
+    {"until", check_messages},  {"emit-before", check_messages},
+    {"first", check_list},
 };
 
 static void check_member(struct examples *e, const struct json *member) {
@@ -83,7 +94,8 @@ static void check_member(struct examples *e, const struct json *member) {
 
 static void check_example(struct examples *e, const struct json *value) {
     if (value->type != JSON_OBJECT || !json_member(value, "old") || !json_member(value, "new")) {
-        fault(e, value, "{\"old\": message, \"new\": message}", "an example shows a message on both sides");
+        fault(e, value, "{\"old\": message, \"new\": message}",
+              "an example shows a message on both sides");
         return;
     }
     for (size_t i = 0; i < value->n_items; i++)
@@ -97,7 +109,8 @@ static void check_list(struct examples *e, const struct json *value) {
         check_example(e, &value->items[i]);
 }
 
-int examples_check(const struct json *value, const struct diag_source *source, struct diag_set *diags) {
+int examples_check(const struct json *value, const struct diag_source *source,
+                   struct diag_set *diags) {
     struct examples e = {source, diags, false};
 
     check_list(&e, value);

@@ -14,4 +14,5 @@ enum {
 };
 
 /* Return: 0, EXAMPLES_E_INVALID */
-int examples_check(const struct json *value, const struct diag_source *source, struct diag_set *diags);
+int examples_check(const struct json *value, const struct diag_source *source,
+                   struct diag_set *diags);

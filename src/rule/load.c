@@ -26,8 +26,10 @@ struct load_rule {
     struct pattern_compiler compiler;
 };
 
-static void fault(struct load *l, const struct json *value, const char *way_out, const char *message) {
-    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text), value->n_text, way_out, "%s", message);
+static void fault(struct load *l, const struct json *value, const char *way_out,
+                  const char *message) {
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text),
+             value->n_text, way_out, "%s", message);
     l->is_invalid = true;
 }
 
@@ -39,17 +41,20 @@ static void fault_key(struct load *l, const struct json *member, const char *con
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
     else
-        for (n = (size_t)snprintf(way_out, sizeof(way_out), "known are"); *known && n < sizeof(way_out); known++)
+        for (n = (size_t)snprintf(way_out, sizeof(way_out), "known are");
+             *known && n < sizeof(way_out); known++)
             n += (size_t)snprintf(way_out + n, sizeof(way_out) - n, " %s", *known);
-    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(member->key_text - l->source->text), member->n_key_text, way_out,
-             "unknown key \"%.*s\"", (int)member->n_key, member->key);
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(member->key_text - l->source->text),
+             member->n_key_text, way_out, "unknown key \"%.*s\"", (int)member->n_key, member->key);
     l->is_invalid = true;
 }
 
 /* @value, perhaps a member, is not what it must be */
-static void fault_named(struct load *l, const struct json *value, const char *way_out, const char *wanted) {
-    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text), value->n_text, way_out, "%s%.*s%s must be %s",
-             value->key ? "\"" : "this", (int)value->n_key, value->key ? value->key : "", value->key ? "\"" : "", wanted);
+static void fault_named(struct load *l, const struct json *value, const char *way_out,
+                        const char *wanted) {
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text),
+             value->n_text, way_out, "%s%.*s%s must be %s", value->key ? "\"" : "this",
+             (int)value->n_key, value->key ? value->key : "", value->key ? "\"" : "", wanted);
     l->is_invalid = true;
 }
 
@@ -70,7 +75,8 @@ static int copy_string(struct load *l, const struct json *value, const char **re
     return *ret ? 0 : -ENOMEM;
 }
 
-static void read_version(struct load *l, const struct json *value, bool *ret_has, struct version *ret) {
+static void read_version(struct load *l, const struct json *value, bool *ret_has,
+                         struct version *ret) {
     if (value->type == JSON_STRING && version_read(value->string, value->n_string, ret) == 0)
         *ret_has = true;
     else
@@ -100,7 +106,8 @@ static int copy_names(struct load *l, const struct json *value, const char ***re
 
 static int rule_name(struct load_rule *lr, const struct json *value) {
     if (json_is_string(value, ""))
-        fault(lr->load, value, "it stands in the log and in explanations", "a name cannot be empty");
+        fault(lr->load, value, "it stands in the log and in explanations",
+              "a name cannot be empty");
     return copy_string(lr->load, value, &lr->rule->name);
 }
 
@@ -116,7 +123,8 @@ static int rule_for(struct load_rule *lr, const struct json *value) {
     else if (json_is_string(value, "new-client"))
         lr->rule->for_client = RULE_FOR_NEW_CLIENT;
     else
-        fault(lr->load, value, "leave it out when the rule works in both orientations", "\"for\" is \"old-client\" or \"new-client\"");
+        fault(lr->load, value, "leave it out when the rule works in both orientations",
+              "\"for\" is \"old-client\" or \"new-client\"");
     return 0;
 }
 
@@ -135,7 +143,8 @@ static int pictures(struct load_rule *lr, const struct json *value, struct pictu
 }
 
 /* pictures of one kind only */
-static int pictures_of(struct load_rule *lr, const struct json *value, enum picture_kind kind, struct picture_list *ret) {
+static int pictures_of(struct load_rule *lr, const struct json *value, enum picture_kind kind,
+                       struct picture_list *ret) {
     int r;
 
     r = pictures(lr, value, ret);
@@ -145,8 +154,10 @@ static int pictures_of(struct load_rule *lr, const struct json *value, enum pict
         fault(lr->load, value, "leave the key out", "null says nothing here");
     for (size_t i = 0; i < ret->n; i++)
         if (ret->picture[i].kind != kind && ret->picture[i].message.kind == PATTERN_OBJECT)
-            fault(lr->load, value, kind == PICTURE_EVENT ? "write {\"event\": …}" : "write {\"execute\": …}",
-                  kind == PICTURE_EVENT ? "only events can stand here" : "only commands can stand here");
+            fault(lr->load, value,
+                  kind == PICTURE_EVENT ? "write {\"event\": …}" : "write {\"execute\": …}",
+                  kind == PICTURE_EVENT ? "only events can stand here"
+                                        : "only commands can stand here");
     return 0;
 }
 
@@ -180,7 +191,8 @@ static int rule_until(struct load_rule *lr, const struct json *value) {
 
 static int rule_hide(struct load_rule *lr, const struct json *value) {
     if (value->type != JSON_BOOL)
-        fault(lr->load, value, "true keeps the event of \"until\" from the client", "\"hide\" is true or false");
+        fault(lr->load, value, "true keeps the event of \"until\" from the client",
+              "\"hide\" is true or false");
     lr->rule->hide = value->boolean;
     return 0;
 }
@@ -189,7 +201,8 @@ static int rule_timeout(struct load_rule *lr, const struct json *value) {
     struct number n;
     static const struct number thousand = {.mantissa = 1, .exponent = 3};
 
-    if (value->type != JSON_NUMBER || number_read(value->text, value->n_text, &n) || n.negative || number_multiply(n, thousand, &n))
+    if (value->type != JSON_NUMBER || number_read(value->text, value->n_text, &n) || n.negative ||
+        number_multiply(n, thousand, &n))
         goto bad;
     n = number_round(n);
     for (; n.exponent > 0 && n.mantissa <= UINT32_MAX; n.exponent--)
@@ -199,7 +212,8 @@ static int rule_timeout(struct load_rule *lr, const struct json *value) {
     lr->rule->timeout_ms = (uint32_t)n.mantissa;
     return 0;
 bad:
-    fault(lr->load, value, "in seconds, for example 30 or 0.5", "\"timeout\" is a number of seconds, more than 0 and at most 3600");
+    fault(lr->load, value, "in seconds, for example 30 or 0.5",
+          "\"timeout\" is a number of seconds, more than 0 and at most 3600");
     return 0;
 }
 
@@ -211,8 +225,10 @@ static int rule_after_reply(struct load_rule *lr, const struct json *value) {
     return copy_names(lr->load, value, &lr->rule->after_reply);
 }
 
-static int compile_fact(struct load_rule *lr, const struct json *table, struct fact_picture *fact, bool has_value) {
-    const struct json *entry = table->type == JSON_OBJECT && table->n_items == 1 ? &table->items[0] : NULL;
+static int compile_fact(struct load_rule *lr, const struct json *table, struct fact_picture *fact,
+                        bool has_value) {
+    const struct json *entry =
+        table->type == JSON_OBJECT && table->n_items == 1 ? &table->items[0] : NULL;
     struct json *key = arena_alloc(lr->load->arena, sizeof(*key)); /* a constant key is kept */
     int r;
 
@@ -222,7 +238,8 @@ static int compile_fact(struct load_rule *lr, const struct json *table, struct f
     if (!has_value)
         return folded(lr->load, pattern_compile(&lr->compiler, table, &fact->key));
     if (!entry || entry->type != JSON_OBJECT) {
-        fault(lr->load, table, "{\"TABLE\": {\"$key\": {\"name\": \"$value\"}}}", "a table maps one key to an object");
+        fault(lr->load, table, "{\"TABLE\": {\"$key\": {\"name\": \"$value\"}}}",
+              "a table maps one key to an object");
         return 0;
     }
     key->type = JSON_STRING;
@@ -236,11 +253,14 @@ static int compile_fact(struct load_rule *lr, const struct json *table, struct f
     return folded(lr->load, pattern_compile(&lr->compiler, entry, &fact->value));
 }
 
-static int facts(struct load_rule *lr, const struct json *value, struct fact_list *ret, bool has_value) {
+static int facts(struct load_rule *lr, const struct json *value, struct fact_list *ret,
+                 bool has_value) {
     int r;
 
     if (value->type != JSON_OBJECT) {
-        fault_named(lr->load, value, has_value ? "{\"TABLE\": {\"$key\": {…}}}" : "{\"TABLE\": \"$key\"}", "an object of tables");
+        fault_named(lr->load, value,
+                    has_value ? "{\"TABLE\": {\"$key\": {…}}}" : "{\"TABLE\": \"$key\"}",
+                    "an object of tables");
         return 0;
     }
     ret->fact = arena_alloc(lr->load->arena, (value->n_items + 1) * sizeof(*ret->fact));
@@ -267,15 +287,18 @@ static int rule_forget(struct load_rule *lr, const struct json *value) {
 }
 
 /* in {"types": [{"name": "$name", "type": "$type"}, "..."]}, the member with the value @variable */
-static int conform_key(struct load_rule *lr, const struct json *types, const char *variable, const char **ret) {
-    const struct json *element = types->type == JSON_ARRAY && types->n_items == 2 ? &types->items[0] : NULL;
+static int conform_key(struct load_rule *lr, const struct json *types, const char *variable,
+                       const char **ret) {
+    const struct json *element =
+        types->type == JSON_ARRAY && types->n_items == 2 ? &types->items[0] : NULL;
 
     for (size_t i = 0; element && i < element->n_items; i++)
         if (json_is_string(&element->items[i], variable)) {
             *ret = arena_copy(lr->load->arena, element->items[i].key, element->items[i].n_key);
             return *ret ? 0 : -ENOMEM;
         }
-    fault(lr->load, types, "[{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]", "\"types\" shows where $name and $type stand in the reply");
+    fault(lr->load, types, "[{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]",
+          "\"types\" shows where $name and $type stand in the reply");
     return 0;
 }
 
@@ -287,15 +310,18 @@ static int conform_ask(struct load_rule *lr, const struct json *value) {
     rule->conform = CONFORM_ASK;
     rule->conform_except = json_member(value, "except");
     if (rule->conform_except && rule->conform_except->type != JSON_ARRAY)
-        fault(lr->load, rule->conform_except, "for example [\"addr\"]", "\"except\" is a list of arguments");
+        fault(lr->load, rule->conform_except, "for example [\"addr\"]",
+              "\"except\" is a list of arguments");
     r = conform_key(lr, types, "$name", &rule->conform_name);
     if (r == 0)
         r = conform_key(lr, types, "$type", &rule->conform_type);
     if (r < 0)
         return r;
-    r = folded(lr->load, picture_compile(&lr->compiler, json_member(value, "ask"), &rule->conform_ask));
+    r = folded(lr->load,
+               picture_compile(&lr->compiler, json_member(value, "ask"), &rule->conform_ask));
     if (r == 0 && rule->conform_ask.kind != PICTURE_COMMAND)
-        fault(lr->load, json_member(value, "ask"), "write {\"execute\": …}", "only a command can stand here");
+        fault(lr->load, json_member(value, "ask"), "write {\"execute\": …}",
+              "only a command can stand here");
     return r;
 }
 
@@ -307,12 +333,15 @@ static int rule_conform(struct load_rule *lr, const struct json *value) {
         return 0;
     }
     if (!json_member(value, "ask") || !json_member(value, "types")) {
-        fault(lr->load, value, "{\"ask\": {\"execute\": …}, \"types\": [{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]}",
-              "\"conform\" is \"schema\", or an object with \"ask\" and \"types\"");
+        fault(
+            lr->load, value,
+            "{\"ask\": {\"execute\": …}, \"types\": [{\"name\": \"$name\", \"type\": \"$type\"}, \"...\"]}",
+            "\"conform\" is \"schema\", or an object with \"ask\" and \"types\"");
         return 0;
     }
     for (size_t i = 0; i < value->n_items; i++)
-        if (!json_key_is(&value->items[i], "ask") && !json_key_is(&value->items[i], "types") && !json_key_is(&value->items[i], "except"))
+        if (!json_key_is(&value->items[i], "ask") && !json_key_is(&value->items[i], "types") &&
+            !json_key_is(&value->items[i], "except"))
             fault_key(lr->load, &value->items[i], known);
     return conform_ask(lr, value);
 }
@@ -326,12 +355,14 @@ static int rule_vars(struct load_rule *lr, const struct json *value) {
     size_t n = lr->rule->vars.n;
     int r;
 
-    r = folded(lr->load, vars_compile(lr->load->arena, &lr->rule->vars, value, lr->load->source, lr->load->diags));
+    r = folded(lr->load, vars_compile(lr->load->arena, &lr->rule->vars, value, lr->load->source,
+                                      lr->load->diags));
     for (size_t i = n; r == 0 && i < lr->rule->vars.n; i++) {
         const struct var *var = &lr->rule->vars.var[i];
 
-        diag_add(lr->load->diags, DIAG_ERROR, lr->load->source, var->at, var->n_at, "the pictures of this rule have no such variable",
-                 "unknown variable \"%s\"", var->name);
+        diag_add(lr->load->diags, DIAG_ERROR, lr->load->source, var->at, var->n_at,
+                 "the pictures of this rule have no such variable", "unknown variable \"%s\"",
+                 var->name);
         lr->load->is_invalid = true;
     }
     return r;
@@ -396,7 +427,8 @@ static bool has_both_sides(struct load *l, const struct json *value) {
     for (size_t i = 0; i < 2; i++)
         if (!json_member(value, sides[i])) {
             diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(value->text - l->source->text), 1,
-                     "write null when this side has nothing like it", "this rule has no \"%s\"", sides[i]);
+                     "write null when this side has nothing like it", "this rule has no \"%s\"",
+                     sides[i]);
             l->is_invalid = true;
             has = false;
         }
@@ -409,7 +441,8 @@ static void check_sides(struct load *l, const struct json *value, struct rule *r
 
     if (!first) {
         if (rule->side[VARS_OLD].is_null && rule->side[VARS_NEW].is_null)
-            fault(l, json_member(value, "new"), "one side has to show a message", "both sides are null");
+            fault(l, json_member(value, "new"), "one side has to show a message",
+                  "both sides are null");
         return;
     }
     rule->kind = first->kind;
@@ -420,10 +453,12 @@ static void check_sides(struct load *l, const struct json *value, struct rule *r
             fault(l, picture, "only one command can become several", "a list cannot stand here");
         for (size_t i = 0; i < rule->side[side].n; i++)
             if (rule->side[side].picture[i].kind != rule->kind)
-                fault(l, picture, "a command stands beside a command, an event beside an event", "the two sides show different kinds of messages");
+                fault(l, picture, "a command stands beside a command, an event beside an event",
+                      "the two sides show different kinds of messages");
     }
     if (rule->side[VARS_OLD].is_list && rule->side[VARS_NEW].is_list)
-        fault(l, json_member(value, "new"), "the client's side is one command", "both sides are lists");
+        fault(l, json_member(value, "new"), "the client's side is one command",
+              "both sides are lists");
 }
 
 /* a rule that works in one orientation only has to say so */
@@ -435,24 +470,30 @@ static void check_orientation(struct load *l, const struct json *value, const st
             if (json_member(value, one_way[i])) {
                 const struct json *m = json_member(value, one_way[i]);
 
-                diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(m->key_text - l->source->text), m->n_key_text,
-                         "add \"for\": \"old-client\" or \"for\": \"new-client\"", "\"%s\" cannot be reversed", one_way[i]);
+                diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(m->key_text - l->source->text),
+                         m->n_key_text, "add \"for\": \"old-client\" or \"for\": \"new-client\"",
+                         "\"%s\" cannot be reversed", one_way[i]);
                 l->is_invalid = true;
             }
         for (size_t side = 0; side < 2; side++)
             if (rule->side[side].is_list)
                 fault(l, json_member(value, side == VARS_OLD ? "old" : "new"),
-                      side == VARS_NEW ? "add \"for\": \"old-client\"" : "add \"for\": \"new-client\"", "a list of commands cannot be reversed");
+                      side == VARS_NEW ? "add \"for\": \"old-client\""
+                                       : "add \"for\": \"new-client\"",
+                      "a list of commands cannot be reversed");
     } else {
         size_t client = rule->for_client == RULE_FOR_OLD_CLIENT ? VARS_OLD : VARS_NEW;
 
         if (rule->side[client].is_list)
-            fault(l, json_member(value, client == VARS_OLD ? "old" : "new"), "steps stand on the server's side", "a client's side cannot be a list");
+            fault(l, json_member(value, client == VARS_OLD ? "old" : "new"),
+                  "steps stand on the server's side", "a client's side cannot be a list");
     }
 }
 
-static void fault_at_key(struct load *l, const struct json *member, const char *way_out, const char *message) {
-    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(member->key_text - l->source->text), member->n_key_text, way_out, "%s", message);
+static void fault_at_key(struct load *l, const struct json *member, const char *way_out,
+                         const char *message) {
+    diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(member->key_text - l->source->text),
+             member->n_key_text, way_out, "%s", message);
     l->is_invalid = true;
 }
 
@@ -475,15 +516,18 @@ static void check_use(struct load *l, const struct json *value, const struct rul
         if (json_member(value, uses[i].key) && rule->kind != uses[i].kind)
             fault_at_key(l, json_member(value, uses[i].key), "leave it out", uses[i].message);
     if (hide && !has_until)
-        fault_at_key(l, hide, "add \"until\": {\"event\": …}", "\"hide\" says something of \"until\", which is not there");
+        fault_at_key(l, hide, "add \"until\": {\"event\": …}",
+                     "\"hide\" says something of \"until\", which is not there");
     if (timeout && !has_until && !has_after)
-        fault_at_key(l, timeout, "add \"until\": {\"event\": …}, or leave it out",
-                     "\"timeout\" says something of \"until\" or \"after-reply\", and neither is there");
+        fault_at_key(
+            l, timeout, "add \"until\": {\"event\": …}, or leave it out",
+            "\"timeout\" says something of \"until\" or \"after-reply\", and neither is there");
 }
 
 /* errors are rewritten on their way and the greeting before all else: neither can wait, nor order anything */
 static void check_alone(struct load *l, const struct json *value, const struct rule *rule) {
-    static const char *const keys[] = {"ask", "then", "emit", "emit-before", "remember", "recall", "forget"};
+    static const char *const keys[] = {"ask",      "then",   "emit",  "emit-before",
+                                       "remember", "recall", "forget"};
 
     if (rule->kind != PICTURE_ERROR && rule->kind != PICTURE_GREETING)
         return;
@@ -491,8 +535,9 @@ static void check_alone(struct load *l, const struct json *value, const struct r
         const struct json *m = json_member(value, keys[i]);
 
         if (m) {
-            diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(m->key_text - l->source->text), m->n_key_text,
-                     "leave it out: such a rule only says what becomes what", "\"%s\" does nothing in a rule for %s", keys[i],
+            diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(m->key_text - l->source->text),
+                     m->n_key_text, "leave it out: such a rule only says what becomes what",
+                     "\"%s\" does nothing in a rule for %s", keys[i],
                      rule->kind == PICTURE_ERROR ? "errors" : "the greeting");
             l->is_invalid = true;
         }
@@ -504,33 +549,43 @@ static const struct json *side_value(const struct json *value, enum vars_side si
 }
 
 /* a command that no server is sent has to be answered by someone */
-static void check_local(struct load *l, const struct json *value, const struct rule *rule, enum vars_side client) {
+static void check_local(struct load *l, const struct json *value, const struct rule *rule,
+                        enum vars_side client) {
     const struct picture *p = &rule->side[client].picture[0];
 
     if (rule->kind == PICTURE_COMMAND && !p->reply[REPLY_RETURN] && !p->reply[REPLY_ERROR])
-        fault(l, side_value(value, client), "add \"return\": {…} or \"error\": {\"class\": …, \"desc\": …} to this picture",
+        fault(l, side_value(value, client),
+              "add \"return\": {…} or \"error\": {\"class\": …, \"desc\": …} to this picture",
               "the other side is null, so this command is answered here, and nothing says what");
 }
 
 /* one side is null */
 static void check_null(struct load *l, const struct json *value, const struct rule *rule) {
-    enum vars_side null_side = rule->side[VARS_OLD].is_null ? VARS_OLD : VARS_NEW, other = null_side == VARS_OLD ? VARS_NEW : VARS_OLD;
-    enum rule_for reader = (rule->kind == PICTURE_COMMAND) == (other == VARS_OLD) ? RULE_FOR_OLD_CLIENT : RULE_FOR_NEW_CLIENT;
+    enum vars_side null_side = rule->side[VARS_OLD].is_null ? VARS_OLD : VARS_NEW,
+                   other = null_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    enum rule_for reader = (rule->kind == PICTURE_COMMAND) == (other == VARS_OLD)
+                               ? RULE_FOR_OLD_CLIENT
+                               : RULE_FOR_NEW_CLIENT;
 
     if (rule->kind == PICTURE_ERROR || rule->kind == PICTURE_GREETING)
         fault(l, side_value(value, null_side), "show what it becomes",
-              rule->kind == PICTURE_ERROR ? "an error cannot become nothing" : "a greeting cannot become nothing");
+              rule->kind == PICTURE_ERROR ? "an error cannot become nothing"
+                                          : "a greeting cannot become nothing");
     else if (rule->for_client != RULE_FOR_BOTH && rule->for_client != reader)
-        fault(l, json_member(value, "for"), reader == RULE_FOR_OLD_CLIENT ? "write \"for\": \"old-client\"" : "write \"for\": \"new-client\"",
-              rule->kind == PICTURE_COMMAND ? "this rule never applies: its client has no such command" :
-                                              "this rule never applies: its server has no such event");
+        fault(l, json_member(value, "for"),
+              reader == RULE_FOR_OLD_CLIENT ? "write \"for\": \"old-client\""
+                                            : "write \"for\": \"new-client\"",
+              rule->kind == PICTURE_COMMAND
+                  ? "this rule never applies: its client has no such command"
+                  : "this rule never applies: its server has no such event");
     else
         check_local(l, value, rule, other);
 }
 
 /* what a rule itself says of versions, or its file */
 static void check_versions(struct load *l, const struct json *value, struct rule *rule) {
-    const struct json *since = json_member(value, "new-since"), *until = json_member(value, "old-until");
+    const struct json *since = json_member(value, "new-since"),
+                      *until = json_member(value, "old-until");
 
     if (!rule->has_new_since && l->file->has_new_since) {
         rule->has_new_since = true;
@@ -540,9 +595,12 @@ static void check_versions(struct load *l, const struct json *value, struct rule
         rule->has_old_until = true;
         rule->old_until = l->file->old_until;
     }
-    if ((since || until) && rule->has_new_since && rule->has_old_until && version_compare(rule->new_since, rule->old_until) > 0)
-        fault(l, since ? since : until, "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
-              "\"new-since\" is later than \"old-until\": in between a server would have neither form");
+    if ((since || until) && rule->has_new_since && rule->has_old_until &&
+        version_compare(rule->new_since, rule->old_until) > 0)
+        fault(
+            l, since ? since : until,
+            "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
+            "\"new-since\" is later than \"old-until\": in between a server would have neither form");
 }
 
 static int imply_all(struct load *l, struct rule *rule) {
@@ -624,7 +682,8 @@ static int file_old_until(struct load *l, const struct json *value) {
 
 static int file_default(struct load *l, const struct json *value) {
     if (!json_is_string(value, "deny") && !json_is_string(value, "pass"))
-        fault(l, value, "\"deny\" refuses every command that no rule mentions", "\"default\" is \"pass\" or \"deny\"");
+        fault(l, value, "\"deny\" refuses every command that no rule mentions",
+              "\"default\" is \"pass\" or \"deny\"");
     l->file->is_deny = json_is_string(value, "deny");
     return 0;
 }
@@ -677,9 +736,15 @@ static const struct {
     int (*read)(struct load *l, const struct json *value);
     bool is_needed;
 } file_keys[] = {
-    {"$schema", file_text, false},        {"qmp-shim-rules", file_language, true}, {"name", file_name, true},
-    {"summary", file_summary, false},     {"old", file_text, false},               {"new", file_text, false},
-    {"new-since", file_new_since, false}, {"old-until", file_old_until, false},    {"default", file_default, false},
+    {"$schema", file_text, false},
+    {"qmp-shim-rules", file_language, true},
+    {"name", file_name, true},
+    {"summary", file_summary, false},
+    {"old", file_text, false},
+    {"new", file_text, false},
+    {"new-since", file_new_since, false},
+    {"old-until", file_old_until, false},
+    {"default", file_default, false},
     {"rules", file_rules, true},
 };
 
@@ -710,7 +775,8 @@ static int read_file_members(struct load *l, const struct json *root) {
             return r;
         if (!m && file_keys[i].is_needed) {
             diag_add(l->diags, DIAG_ERROR, l->source, (size_t)(root->text - l->source->text), 1,
-                     "a rule file begins {\"qmp-shim-rules\": 1, \"name\": …, \"rules\": [", "this file has no \"%s\"", file_keys[i].key);
+                     "a rule file begins {\"qmp-shim-rules\": 1, \"name\": …, \"rules\": [",
+                     "this file has no \"%s\"", file_keys[i].key);
             l->is_invalid = true;
         }
     }
@@ -718,13 +784,16 @@ static int read_file_members(struct load *l, const struct json *root) {
 }
 
 static void check_file_versions(struct load *l, const struct json *root) {
-    if (l->file->has_new_since && l->file->has_old_until && version_compare(l->file->new_since, l->file->old_until) > 0)
-        fault(l, json_member(root, "new-since"),
-              "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
-              "\"new-since\" is later than \"old-until\": in between a server would have neither form");
+    if (l->file->has_new_since && l->file->has_old_until &&
+        version_compare(l->file->new_since, l->file->old_until) > 0)
+        fault(
+            l, json_member(root, "new-since"),
+            "\"new-since\" is the first version with the new form, \"old-until\" the first without the old one",
+            "\"new-since\" is later than \"old-until\": in between a server would have neither form");
 }
 
-int load_file(struct arena *arena, const struct diag_source *source, struct rule_file *ret_file, struct diag_set *diags) {
+int load_file(struct arena *arena, const struct diag_source *source, struct rule_file *ret_file,
+              struct diag_set *diags) {
     struct load l = {arena, source, diags, ret_file, false};
     struct json_fault where;
     struct json *root;
@@ -739,7 +808,8 @@ int load_file(struct arena *arena, const struct diag_source *source, struct rule
         return LOAD_E_INVALID;
     }
     if (root->type != JSON_OBJECT) {
-        fault(&l, root, "a rule file begins {\"qmp-shim-rules\": 1, \"name\": …, \"rules\": [", "a rule file must be one object");
+        fault(&l, root, "a rule file begins {\"qmp-shim-rules\": 1, \"name\": …, \"rules\": [",
+              "a rule file must be one object");
         return LOAD_E_INVALID;
     }
     r = read_file_members(&l, root);

@@ -21,4 +21,5 @@ enum {
  *
  * Return: 0, -ENOMEM, LOAD_E_INVALID (@ret_file then holds what could be read).
  */
-int load_file(struct arena *arena, const struct diag_source *source, struct rule_file *ret_file, struct diag_set *diags);
+int load_file(struct arena *arena, const struct diag_source *source, struct rule_file *ret_file,
+              struct diag_set *diags);

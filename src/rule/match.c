@@ -14,7 +14,8 @@ struct match {
     enum vars_side side;
 };
 
-static int match(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b);
+static int match(struct match *m, const struct pattern *p, const struct json *value,
+                 struct bindings *b);
 
 /* --- variables -------------------------------------------------------------------------------- */
 
@@ -27,7 +28,8 @@ static struct bindings *holder(struct bindings *b, size_t var) {
 }
 
 /* the old side's value of @var, of which @value was read on m->side */
-static int to_old(struct match *m, const struct var *var, const struct json *value, const struct json **ret) {
+static int to_old(struct match *m, const struct var *var, const struct json *value,
+                  const struct json **ret) {
     int r;
 
     if (!vars_type_fits(var->type[m->side], value))
@@ -65,7 +67,8 @@ static int bind_text(struct match *m, size_t var, const char *text, size_t n, st
 }
 
 /* the rest of the text against the rest of the pieces; the capture before piece @i began at @from */
-static int match_pieces(struct match *m, const struct pattern *p, size_t i, const char *from, const char *end, struct bindings *b) {
+static int match_pieces(struct match *m, const struct pattern *p, size_t i, const char *from,
+                        const char *end, struct bindings *b) {
     const struct pattern_piece *piece = &p->pieces[i];
     bool is_last = i + 1 == p->n_pieces;
     int r;
@@ -91,8 +94,10 @@ static int match_pieces(struct match *m, const struct pattern *p, size_t i, cons
     return MATCH_E_NO;
 }
 
-static int match_text(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
-    if (value->type != JSON_STRING || value->n_string < p->pieces[0].n_text || value->n_string > MATCH_MAX_TEXT_BYTES)
+static int match_text(struct match *m, const struct pattern *p, const struct json *value,
+                      struct bindings *b) {
+    if (value->type != JSON_STRING || value->n_string < p->pieces[0].n_text ||
+        value->n_string > MATCH_MAX_TEXT_BYTES)
         return MATCH_E_NO;
     if (memcmp(value->string, p->pieces[0].text, p->pieces[0].n_text) != 0)
         return MATCH_E_NO;
@@ -101,7 +106,8 @@ static int match_text(struct match *m, const struct pattern *p, const struct jso
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
-static int match_each(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_each(struct match *m, const struct pattern *p, const struct json *value,
+                      struct bindings *b) {
     struct bindings_rows *rows = arena_alloc(m->arena, sizeof(*rows));
     int r;
 
@@ -125,7 +131,8 @@ static int match_each(struct match *m, const struct pattern *p, const struct jso
 }
 
 /* the elements that fit; the others are as if they were not there */
-static int match_every(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_every(struct match *m, const struct pattern *p, const struct json *value,
+                       struct bindings *b) {
     struct bindings_rows *rows = arena_alloc(m->arena, sizeof(*rows));
 
     if (!rows)
@@ -150,7 +157,8 @@ static int match_every(struct match *m, const struct pattern *p, const struct js
     return 0;
 }
 
-static int match_first(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_first(struct match *m, const struct pattern *p, const struct json *value,
+                       struct bindings *b) {
     int r;
 
     for (size_t i = 0; i < value->n_items; i++) {
@@ -167,7 +175,8 @@ static int match_first(struct match *m, const struct pattern *p, const struct js
     return MATCH_E_NO;
 }
 
-static int match_exact(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_exact(struct match *m, const struct pattern *p, const struct json *value,
+                       struct bindings *b) {
     int r;
 
     if (value->n_items != p->n_items)
@@ -191,7 +200,8 @@ static void add_member(struct json *object, const struct json *member, struct bu
 }
 
 /* the members that no picture mentions, as an object of their own */
-static int bind_rest(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int bind_rest(struct match *m, const struct pattern *p, const struct json *value,
+                     struct bindings *b) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
     struct json *rest = arena_alloc(m->arena, sizeof(*rest));
 
@@ -217,7 +227,8 @@ static int bind_rest(struct match *m, const struct pattern *p, const struct json
 
 static const struct json empty_object = {.type = JSON_OBJECT, .text = "{}", .n_text = 2};
 
-static int match_object(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_object(struct match *m, const struct pattern *p, const struct json *value,
+                        struct bindings *b) {
     int r;
 
     if (value->type != JSON_OBJECT)
@@ -239,7 +250,8 @@ static int match_object(struct match *m, const struct pattern *p, const struct j
 
 /* --- guards ----------------------------------------------------------------------------------- */
 
-static int match_in(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_in(struct match *m, const struct pattern *p, const struct json *value,
+                    struct bindings *b) {
     for (size_t i = 0; i < p->n_items; i++) {
         int r = match(m, &p->items[i], value, b);
 
@@ -249,7 +261,8 @@ static int match_in(struct match *m, const struct pattern *p, const struct json 
     return MATCH_E_NO;
 }
 
-static int match_not(struct match *m, const struct pattern *p, const struct json *value, const struct bindings *b) {
+static int match_not(struct match *m, const struct pattern *p, const struct json *value,
+                     const struct bindings *b) {
     struct bindings *fork = bindings_fork(m->arena, b);
     int r;
 
@@ -272,7 +285,8 @@ static int match_like(struct match *m, const struct pattern *p, const struct jso
     return fnmatch(p->value->string, string, 0) == 0 ? 0 : MATCH_E_NO;
 }
 
-static int match_present(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match_present(struct match *m, const struct pattern *p, const struct json *value,
+                         struct bindings *b) {
     switch (p->kind) {
     case PATTERN_CONST:
         return json_equal(p->value, value) ? 0 : MATCH_E_NO;
@@ -297,7 +311,8 @@ static int match_present(struct match *m, const struct pattern *p, const struct 
     }
 }
 
-static int match(struct match *m, const struct pattern *p, const struct json *value, struct bindings *b) {
+static int match(struct match *m, const struct pattern *p, const struct json *value,
+                 struct bindings *b) {
     switch (p->kind) {
     case PATTERN_ONLY:
         return 0;
@@ -312,7 +327,8 @@ static int match(struct match *m, const struct pattern *p, const struct json *va
     }
 }
 
-int match_value(struct arena *arena, enum vars_side side, const struct pattern *p, const struct json *value, struct bindings *b) {
+int match_value(struct arena *arena, enum vars_side side, const struct pattern *p,
+                const struct json *value, struct bindings *b) {
     struct match m = {arena, side};
     struct bindings *fork = bindings_fork(arena, b);
     int r;

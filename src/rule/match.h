@@ -23,4 +23,5 @@ enum {
  *
  * Return: 0, -ENOMEM, MATCH_E_NO.
  */
-int match_value(struct arena *arena, enum vars_side side, const struct pattern *p, const struct json *value, struct bindings *b);
+int match_value(struct arena *arena, enum vars_side side, const struct pattern *p,
+                const struct json *value, struct bindings *b);

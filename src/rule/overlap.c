@@ -19,28 +19,33 @@ struct pair {
     enum vars_side client;
     enum vars_side side; /* that is read */
     const struct rule *above, *below;
-    const struct pattern **met; /* by variable of the rule above: what it met first; NULL: nothing yet */
-    bool failed;                /* out of memory */
+    const struct pattern *
+        *met;    /* by variable of the rule above: what it met first; NULL: nothing yet */
+    bool failed; /* out of memory */
 };
 
 /* --- single patterns ----------------------------------------------------------------------------- */
 
 /* does the variable take any value there is? */
-static bool is_plain_var(const struct pair *pair, const struct rule *rule, const struct pattern *p) {
+static bool is_plain_var(const struct pair *pair, const struct rule *rule,
+                         const struct pattern *p) {
     const struct var *var = &rule->vars.var[p->var];
 
-    return p->type == VARS_ANY && var->n_map == 0 && var->type[pair->side] == VARS_ANY && !(var->has_scale && pair->side == VARS_NEW) &&
+    return p->type == VARS_ANY && var->n_map == 0 && var->type[pair->side] == VARS_ANY &&
+           !(var->has_scale && pair->side == VARS_NEW) &&
            !(pair->side == VARS_NEW && var->type[VARS_OLD] != VARS_ANY);
 }
 
 static bool is_same_var(const struct pair *pair, const struct pattern *a, const struct pattern *b) {
     const struct var *va = &pair->above->vars.var[a->var], *vb = &pair->below->vars.var[b->var];
 
-    return a->type == b->type && va->n_map == 0 && vb->n_map == 0 && va->type[VARS_OLD] == vb->type[VARS_OLD] &&
-           va->type[VARS_NEW] == vb->type[VARS_NEW] && va->has_scale == vb->has_scale;
+    return a->type == b->type && va->n_map == 0 && vb->n_map == 0 &&
+           va->type[VARS_OLD] == vb->type[VARS_OLD] && va->type[VARS_NEW] == vb->type[VARS_NEW] &&
+           va->has_scale == vb->has_scale;
 }
 
-static bool matches(struct pair *pair, const struct rule *rule, const struct pattern *p, const struct json *value) {
+static bool matches(struct pair *pair, const struct rule *rule, const struct pattern *p,
+                    const struct json *value) {
     struct bindings *b = bindings_new(pair->arena, &rule->vars, NULL);
     int r = b ? match_value(pair->arena, pair->side, p, value, b) : -ENOMEM;
 
@@ -50,7 +55,8 @@ static bool matches(struct pair *pair, const struct rule *rule, const struct pat
 }
 
 static bool is_list(const struct pattern *p) {
-    return p->kind == PATTERN_EACH || p->kind == PATTERN_FIRST || p->kind == PATTERN_EVERY || p->kind == PATTERN_EXACT;
+    return p->kind == PATTERN_EACH || p->kind == PATTERN_FIRST || p->kind == PATTERN_EVERY ||
+           p->kind == PATTERN_EXACT;
 }
 
 static bool has_same_glob(const struct pattern *a, const struct pattern *b) {
@@ -61,7 +67,8 @@ static bool has_same_pieces(const struct pattern *a, const struct pattern *b) {
     if (a->n_pieces != b->n_pieces)
         return false;
     for (size_t i = 0; i < a->n_pieces; i++)
-        if (a->pieces[i].n_text != b->pieces[i].n_text || memcmp(a->pieces[i].text, b->pieces[i].text, a->pieces[i].n_text) != 0)
+        if (a->pieces[i].n_text != b->pieces[i].n_text ||
+            memcmp(a->pieces[i].text, b->pieces[i].text, a->pieces[i].n_text) != 0)
             return false;
     return true;
 }
@@ -80,7 +87,8 @@ static bool meets_again(struct pair *pair, size_t var, const struct pattern *b) 
     }
     if (first->kind != b->kind)
         return false;
-    return b->kind == PATTERN_VAR ? first->var == b->var : b->kind == PATTERN_CONST && json_equal(first->value, b->value);
+    return b->kind == PATTERN_VAR ? first->var == b->var
+                                  : b->kind == PATTERN_CONST && json_equal(first->value, b->value);
 }
 
 /* does @b match nothing but members that are there? */
@@ -95,11 +103,13 @@ static bool var_covers(struct pair *pair, const struct pattern *a, const struct 
         return false;
     if (is_wide)
         return true;
-    return b->kind == PATTERN_CONST ? matches(pair, pair->above, a, b->value) : b->kind == PATTERN_VAR && is_same_var(pair, a, b);
+    return b->kind == PATTERN_CONST ? matches(pair, pair->above, a, b->value)
+                                    : b->kind == PATTERN_VAR && is_same_var(pair, a, b);
 }
 
 static bool text_covers(struct pair *pair, const struct pattern *a, const struct pattern *b) {
-    if (b->kind == PATTERN_CONST ? !matches(pair, pair->above, a, b->value) : b->kind != PATTERN_TEXT || !has_same_pieces(a, b))
+    if (b->kind == PATTERN_CONST ? !matches(pair, pair->above, a, b->value)
+                                 : b->kind != PATTERN_TEXT || !has_same_pieces(a, b))
         return false;
     for (size_t i = 0; i < a->n_pieces; i++) {
         const struct pattern_piece *piece = &a->pieces[i];
@@ -113,7 +123,9 @@ static bool text_covers(struct pair *pair, const struct pattern *a, const struct
             return false;
         }
         /* what a constant gives a capture is not worked out: such a variable meets nothing twice */
-        *var = b->kind == PATTERN_TEXT ? (struct pattern){.kind = PATTERN_VAR, .var = b->pieces[i].var} : (struct pattern){.kind = PATTERN_TEXT};
+        *var = b->kind == PATTERN_TEXT
+                   ? (struct pattern){.kind = PATTERN_VAR, .var = b->pieces[i].var}
+                   : (struct pattern){.kind = PATTERN_TEXT};
         if (!meets_again(pair, piece->var, var))
             return false;
     }
@@ -121,16 +133,20 @@ static bool text_covers(struct pair *pair, const struct pattern *a, const struct
 }
 
 static const struct pattern empty = {.kind = PATTERN_OBJECT};
-static const struct pattern anything = {.kind = PATTERN_LIKE}; /* a member that is there and may be whatever it likes */
+static const struct pattern anything = {
+    .kind = PATTERN_LIKE}; /* a member that is there and may be whatever it likes */
 
-static bool member_covers(struct pair *pair, const struct pattern_member *a, const struct pattern_member *b) {
+static bool member_covers(struct pair *pair, const struct pattern_member *a,
+                          const struct pattern_member *b) {
     if (a->pattern.kind == PATTERN_ONLY)
         return true;
     if (b && (!b->is_optional || a->is_optional))
-        return (a->is_optional && b->pattern.kind == PATTERN_ABSENT) || covers(pair, &a->pattern, &b->pattern);
+        return (a->is_optional && b->pattern.kind == PATTERN_ABSENT) ||
+               covers(pair, &a->pattern, &b->pattern);
     if (!b && a->is_implied)
         return covers(pair, &a->pattern, &empty);
-    return !b && a->is_optional && a->pattern.kind == PATTERN_VAR && is_plain_var(pair, pair->above, &a->pattern) &&
+    return !b && a->is_optional && a->pattern.kind == PATTERN_VAR &&
+           is_plain_var(pair, pair->above, &a->pattern) &&
            meets_again(pair, a->pattern.var, &anything);
 }
 
@@ -138,7 +154,8 @@ static bool object_covers(struct pair *pair, const struct pattern *a, const stru
     if (b->kind != PATTERN_OBJECT)
         return false;
     for (size_t i = 0; i < a->n_members; i++)
-        if (!member_covers(pair, &a->members[i], pattern_member(b, a->members[i].key, a->members[i].n_key)))
+        if (!member_covers(pair, &a->members[i],
+                           pattern_member(b, a->members[i].key, a->members[i].n_key)))
             return false;
     return a->rest != PATTERN_REST_VAR || !pair->met[a->rest_var];
 }
@@ -161,7 +178,8 @@ static bool exact_covers(struct pair *pair, const struct pattern *a, const struc
 
 static bool in_covers(const struct pattern *a, const struct pattern *b) {
     for (size_t i = 0; i < a->n_items; i++)
-        if (a->items[i].kind == PATTERN_CONST && b->kind == PATTERN_CONST && json_equal(a->items[i].value, b->value))
+        if (a->items[i].kind == PATTERN_CONST && b->kind == PATTERN_CONST &&
+            json_equal(a->items[i].value, b->value))
             return true;
     return false;
 }
@@ -192,7 +210,8 @@ static bool covers(struct pair *pair, const struct pattern *a, const struct patt
     case PATTERN_OBJECT:
         return object_covers(pair, a, b);
     case PATTERN_EACH:
-        return (b->kind == PATTERN_EACH || b->kind == PATTERN_EXACT) && all_items_covered(pair, &a->items[0], b);
+        return (b->kind == PATTERN_EACH || b->kind == PATTERN_EXACT) &&
+               all_items_covered(pair, &a->items[0], b);
     case PATTERN_EVERY: /* any list */
         return is_list(b);
     case PATTERN_FIRST:
@@ -200,7 +219,8 @@ static bool covers(struct pair *pair, const struct pattern *a, const struct patt
     case PATTERN_EXACT:
         return exact_covers(pair, a, b);
     case PATTERN_LIKE:
-        return b->kind == PATTERN_CONST ? matches(pair, pair->above, a, b->value) : has_same_glob(a, b);
+        return b->kind == PATTERN_CONST ? matches(pair, pair->above, a, b->value)
+                                        : has_same_glob(a, b);
     case PATTERN_IN:
         return in_covers(a, b);
     case PATTERN_NOT:
@@ -215,11 +235,13 @@ static bool covers(struct pair *pair, const struct pattern *a, const struct patt
 
 static bool meets(struct pair *pair, const struct pattern *a, const struct pattern *b);
 
-static bool members_meet(struct pair *pair, const struct pattern_member *a, const struct pattern_member *b) {
+static bool members_meet(struct pair *pair, const struct pattern_member *a,
+                         const struct pattern_member *b) {
     if (a->is_optional && b->is_optional)
         return true;
     if (a->pattern.kind == PATTERN_ABSENT || b->pattern.kind == PATTERN_ABSENT)
-        return (a->pattern.kind == PATTERN_ABSENT || a->is_optional) && (b->pattern.kind == PATTERN_ABSENT || b->is_optional);
+        return (a->pattern.kind == PATTERN_ABSENT || a->is_optional) &&
+               (b->pattern.kind == PATTERN_ABSENT || b->is_optional);
     return meets(pair, &a->pattern, &b->pattern);
 }
 
@@ -263,7 +285,8 @@ static bool same_kinds_meet(struct pair *pair, const struct pattern *a, const st
     }
 }
 
-static bool any_item_meets(struct pair *pair, const struct pattern *in, const struct pattern *other, bool is_in_above) {
+static bool any_item_meets(struct pair *pair, const struct pattern *in, const struct pattern *other,
+                           bool is_in_above) {
     for (size_t i = 0; i < in->n_items; i++)
         if (is_in_above ? meets(pair, &in->items[i], other) : meets(pair, other, &in->items[i]))
             return true;
@@ -283,7 +306,8 @@ static bool meets(struct pair *pair, const struct pattern *a, const struct patte
     if (b->kind == PATTERN_CONST)
         return matches(pair, pair->above, a, b->value);
     if (a->kind == PATTERN_IN || b->kind == PATTERN_IN)
-        return a->kind == PATTERN_IN ? any_item_meets(pair, a, b, true) : any_item_meets(pair, b, a, false);
+        return a->kind == PATTERN_IN ? any_item_meets(pair, a, b, true)
+                                     : any_item_meets(pair, b, a, false);
     if (a->kind == PATTERN_EVERY || b->kind == PATTERN_EVERY)
         return is_list(a) && is_list(b);
     return a->kind == b->kind && same_kinds_meet(pair, a, b);
@@ -320,14 +344,20 @@ static bool is_version_same(bool has_a, struct version a, bool has_b, struct ver
  * an old client the server must have lost the old form and have the new one;
  * for a new client it must not have got the new form and still have the old.
  */
-static bool works_wherever(const struct rule *above, const struct rule *below, enum vars_side client) {
-    bool is_until_same = is_version_same(above->has_old_until, above->old_until, below->has_old_until, below->old_until);
-    bool is_since_same = is_version_same(above->has_new_since, above->new_since, below->has_new_since, below->new_since);
+static bool works_wherever(const struct rule *above, const struct rule *below,
+                           enum vars_side client) {
+    bool is_until_same = is_version_same(above->has_old_until, above->old_until,
+                                         below->has_old_until, below->old_until);
+    bool is_since_same = is_version_same(above->has_new_since, above->new_since,
+                                         below->has_new_since, below->new_since);
 
     if (client == VARS_OLD)
         return is_until_same &&
-               (!above->has_new_since || (below->has_new_since && version_compare(above->new_since, below->new_since) <= 0));
-    return is_since_same && (!above->has_old_until || (below->has_old_until && version_compare(above->old_until, below->old_until) >= 0));
+               (!above->has_new_since ||
+                (below->has_new_since && version_compare(above->new_since, below->new_since) <= 0));
+    return is_since_same &&
+           (!above->has_old_until ||
+            (below->has_old_until && version_compare(above->old_until, below->old_until) >= 0));
 }
 
 static bool has_name(const char **names, const char *name) {
@@ -351,14 +381,16 @@ static bool has_commands(const struct rule *above, const struct rule *below, boo
 
 /* a command that the rule above sends and the one below does not: a server may lack it, and the rule then rests */
 static const struct picture *own_server_command(const struct pair *pair) {
-    const struct picture_list *above = &pair->above->side[direction_other(pair->side)], *below = &pair->below->side[direction_other(pair->side)];
+    const struct picture_list *above = &pair->above->side[direction_other(pair->side)],
+                              *below = &pair->below->side[direction_other(pair->side)];
 
     for (size_t i = 0; pair->above->kind == PICTURE_COMMAND && i < above->n; i++) {
         bool has = false;
 
         for (size_t k = 0; k < below->n; k++)
             has = has || (above->picture[i].n_name == below->picture[k].n_name &&
-                          memcmp(above->picture[i].name, below->picture[k].name, above->picture[i].n_name) == 0);
+                          memcmp(above->picture[i].name, below->picture[k].name,
+                                 above->picture[i].n_name) == 0);
         if (!has)
             return &above->picture[i];
     }
@@ -367,17 +399,24 @@ static const struct picture *own_server_command(const struct pair *pair) {
 
 enum overlap { OVERLAP_NONE, OVERLAP_SOME, OVERLAP_UNLESS_LACKED, OVERLAP_ALL };
 
-static bool is_above_wider(struct pair *pair, const struct picture *above, const struct picture *below) {
+static bool is_above_wider(struct pair *pair, const struct picture *above,
+                           const struct picture *below) {
     pair->met = arena_alloc(pair->arena, (pair->above->vars.n + 1) * sizeof(*pair->met));
     if (!pair->met)
         pair->failed = true;
-    return pair->met && works_wherever(pair->above, pair->below, pair->client) && has_commands(pair->above, pair->below, true) &&
+    return pair->met && works_wherever(pair->above, pair->below, pair->client) &&
+           has_commands(pair->above, pair->below, true) &&
            covers(pair, &above->message, &below->message);
 }
 
 /* the specific one above the general one is how rules are to stand */
-static bool is_below_wider(const struct pair *pair, const struct picture *above, const struct picture *below, bool *reterr_failed) {
-    struct pair swapped = {.arena = pair->arena, .client = pair->client, .side = pair->side, .above = pair->below, .below = pair->above};
+static bool is_below_wider(const struct pair *pair, const struct picture *above,
+                           const struct picture *below, bool *reterr_failed) {
+    struct pair swapped = {.arena = pair->arena,
+                           .client = pair->client,
+                           .side = pair->side,
+                           .above = pair->below,
+                           .below = pair->above};
 
     swapped.met = arena_alloc(pair->arena, (pair->below->vars.n + 1) * sizeof(*swapped.met));
     if (!swapped.met || covers(&swapped, &below->message, &above->message) || swapped.failed) {
@@ -387,12 +426,16 @@ static bool is_below_wider(const struct pair *pair, const struct picture *above,
     return false;
 }
 
-static enum overlap compare(struct pair *pair, const struct picture *above, const struct picture *below) {
+static enum overlap compare(struct pair *pair, const struct picture *above,
+                            const struct picture *below) {
     if (is_above_wider(pair, above, below))
         return own_server_command(pair) ? OVERLAP_UNLESS_LACKED : OVERLAP_ALL;
-    if (!works_wherever(pair->above, pair->below, pair->client) || !works_wherever(pair->below, pair->above, pair->client) ||
-        !has_commands(pair->above, pair->below, false) || has_ties(pair, pair->above, &above->message) ||
-        has_ties(pair, pair->below, &below->message) || !meets(pair, &above->message, &below->message) ||
+    if (!works_wherever(pair->above, pair->below, pair->client) ||
+        !works_wherever(pair->below, pair->above, pair->client) ||
+        !has_commands(pair->above, pair->below, false) ||
+        has_ties(pair, pair->above, &above->message) ||
+        has_ties(pair, pair->below, &below->message) ||
+        !meets(pair, &above->message, &below->message) ||
         is_below_wider(pair, above, below, &pair->failed))
         return OVERLAP_NONE;
     return OVERLAP_SOME;
@@ -412,38 +455,43 @@ static const char *when(const struct rule *rule, enum vars_side client) {
     return client == VARS_OLD ? "when the client is old, " : "when the client is new, ";
 }
 
-static void find_unreached(struct search *s, const struct pair *pair, enum vars_side client, bool is_never) {
+static void find_unreached(struct search *s, const struct pair *pair, enum vars_side client,
+                           bool is_never) {
     const struct picture *p = direction_read(pair->below, client);
     const char *way_out = "put the rule that matches less above the one that matches more";
     bool is_one_way = pair->below->for_client == RULE_FOR_BOTH && !is_never;
 
     if (is_one_way)
-        way_out = client == VARS_OLD ? "add \"for\": \"new-client\" if that is meant" : "add \"for\": \"old-client\" if that is meant";
-    diag_add(s->diags, is_never ? DIAG_ERROR : DIAG_WARNING, s->file->source, p->at, p->n_at, way_out,
-             "this is never reached: %srule \"%s\" above matches whatever this matches", is_never ? "" : when(pair->below, client),
-             pair->above->name);
+        way_out = client == VARS_OLD ? "add \"for\": \"new-client\" if that is meant"
+                                     : "add \"for\": \"old-client\" if that is meant";
+    diag_add(s->diags, is_never ? DIAG_ERROR : DIAG_WARNING, s->file->source, p->at, p->n_at,
+             way_out, "this is never reached: %srule \"%s\" above matches whatever this matches",
+             is_never ? "" : when(pair->below, client), pair->above->name);
 }
 
 static void find_unless_lacked(struct search *s, const struct pair *pair, enum vars_side client) {
-    const struct picture *p = direction_read(pair->below, client), *command = own_server_command(pair);
+    const struct picture *p = direction_read(pair->below, client),
+                         *command = own_server_command(pair);
 
     const char *way_out = "show in one of them what keeps them apart, or leave one out";
 
     if (pair->below->for_client == RULE_FOR_BOTH)
         way_out = client == VARS_OLD ? "add \"for\": \"new-client\", or show what keeps them apart"
                                      : "add \"for\": \"old-client\", or show what keeps them apart";
-    diag_add(s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at, way_out,
-             "%srule \"%s\" above matches whatever this matches, unless it rests because the server lacks \"%.*s\"", when(pair->below, client),
-             pair->above->name, (int)command->n_name, command->name);
+    diag_add(
+        s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at, way_out,
+        "%srule \"%s\" above matches whatever this matches, unless it rests because the server lacks \"%.*s\"",
+        when(pair->below, client), pair->above->name, (int)command->n_name, command->name);
 }
 
 static void find_some(struct search *s, const struct pair *pair, enum vars_side client) {
     const struct picture *p = direction_read(pair->below, client);
 
-    diag_add(s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at,
-             "show in one of them what keeps them apart, for example {\"$absent\": true} or {\"$not\": …}",
-             "%ssome messages match both this and rule \"%s\" above, which then is the one that applies", when(pair->below, client),
-             pair->above->name);
+    diag_add(
+        s->diags, DIAG_WARNING, s->file->source, p->at, p->n_at,
+        "show in one of them what keeps them apart, for example {\"$absent\": true} or {\"$not\": …}",
+        "%ssome messages match both this and rule \"%s\" above, which then is the one that applies",
+        when(pair->below, client), pair->above->name);
 }
 
 static bool is_same_name(const struct picture *a, const struct picture *b) {
@@ -451,13 +499,16 @@ static bool is_same_name(const struct picture *a, const struct picture *b) {
 }
 
 /* the first rule above @below that stands in its way for such clients.  Return: 0 or -ENOMEM */
-static int look_above(struct search *s, const struct rule *below, enum vars_side client, struct pair *ret_pair, enum overlap *ret_overlap) {
-    const struct picture *read = direction_has(below, client) ? direction_read(below, client) : NULL;
+static int look_above(struct search *s, const struct rule *below, enum vars_side client,
+                      struct pair *ret_pair, enum overlap *ret_overlap) {
+    const struct picture *read =
+        direction_has(below, client) ? direction_read(below, client) : NULL;
 
     *ret_overlap = OVERLAP_NONE;
     for (const struct rule *above = s->file->rules; read && above < below; above++) {
         struct pair pair = {.arena = s->arena, .client = client, .above = above, .below = below};
-        const struct picture *p = direction_has(above, client) ? direction_read(above, client) : NULL;
+        const struct picture *p =
+            direction_has(above, client) ? direction_read(above, client) : NULL;
         enum overlap overlap;
 
         if (!p || above->kind != below->kind || !is_same_name(p, read))

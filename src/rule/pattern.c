@@ -4,14 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static int fault(struct pattern_compiler *c, const struct json *value, const char *way_out, const char *message) {
-    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text), value->n_text, way_out, "%s", message);
+static int fault(struct pattern_compiler *c, const struct json *value, const char *way_out,
+                 const char *message) {
+    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text),
+             value->n_text, way_out, "%s", message);
     return PATTERN_E_INVALID;
 }
 
-static int fault_key(struct pattern_compiler *c, const struct json *member, const char *way_out, const char *message) {
-    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(member->key_text - c->source->text), member->n_key_text, way_out, "%s \"%.*s\"",
-             message, (int)member->n_key, member->key);
+static int fault_key(struct pattern_compiler *c, const struct json *member, const char *way_out,
+                     const char *message) {
+    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(member->key_text - c->source->text),
+             member->n_key_text, way_out, "%s \"%.*s\"", message, (int)member->n_key, member->key);
     return PATTERN_E_INVALID;
 }
 
@@ -26,13 +29,15 @@ static size_t name_length(const char *text, size_t n) {
 
     if (n == 0 || !is_name_start(text[0]))
         return 0;
-    while (i < n && (is_name_start(text[i]) || (text[i] >= '0' && text[i] <= '9') || text[i] == '-'))
+    while (i < n &&
+           (is_name_start(text[i]) || (text[i] >= '0' && text[i] <= '9') || text[i] == '-'))
         i++;
     return i;
 }
 
 /* a variable is met; one that is new belongs to the list pattern around it */
-static int meet_var(struct pattern_compiler *c, const char *name, size_t n_name, const struct json *place, size_t *ret_var) {
+static int meet_var(struct pattern_compiler *c, const char *name, size_t n_name,
+                    const struct json *place, size_t *ret_var) {
     size_t n = c->vars->n;
     int r;
 
@@ -58,9 +63,11 @@ static int compile_var(struct pattern_compiler *c, const struct json *value, str
     if (n_name > 0 && n_name < n && text[n_name] == ':') {
         type = vars_type_find(text + n_name + 1, n - n_name - 1);
         if (type < 0)
-            return fault(c, value, "the types are str, int, number, bool, object, list and any", "unknown type of a variable");
+            return fault(c, value, "the types are str, int, number, bool, object, list and any",
+                         "unknown type of a variable");
     } else if (n_name == 0 || n_name != n) {
-        return fault(c, value, "\"$name\" or \"$name:type\"; a plain dollar is written \"$$\"", "this is no variable");
+        return fault(c, value, "\"$name\" or \"$name:type\"; a plain dollar is written \"$$\"",
+                     "this is no variable");
     }
     p->kind = PATTERN_VAR;
     p->type = (enum vars_type)type;
@@ -71,7 +78,8 @@ static bool has_capture(const struct json *value) {
     return memmem(value->string, value->n_string, "${", 2) != NULL;
 }
 
-static int add_piece(struct pattern_compiler *c, struct pattern *p, const char *text, size_t n_text, struct pattern_piece **ret) {
+static int add_piece(struct pattern_compiler *c, struct pattern *p, const char *text, size_t n_text,
+                     struct pattern_piece **ret) {
     struct pattern_piece *more = arena_alloc(c->arena, (p->n_pieces + 1) * sizeof(*more));
 
     if (!more)
@@ -101,9 +109,11 @@ static int compile_text(struct pattern_compiler *c, const struct json *value, st
             return r;
         n_name = name_length(open + 2, (size_t)(end - open - 2));
         if (n_name == 0 || open + 2 + n_name >= end || open[2 + n_name] != '}')
-            return fault(c, value, "\"… ${name} …\"", "a capture in this text has no name or no end");
+            return fault(c, value, "\"… ${name} …\"",
+                         "a capture in this text has no name or no end");
         if (p->n_pieces > 1 && piece->n_text == 0)
-            return fault(c, value, "put a character between them", "two captures side by side cannot be told apart");
+            return fault(c, value, "put a character between them",
+                         "two captures side by side cannot be told apart");
         piece->has_var = true;
         r = meet_var(c, open + 2, n_name, value, &piece->var);
         if (r < 0)
@@ -113,7 +123,8 @@ static int compile_text(struct pattern_compiler *c, const struct json *value, st
 }
 
 /* "$$x" is the text "$x" */
-static int compile_literal_dollar(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
+static int compile_literal_dollar(struct pattern_compiler *c, const struct json *value,
+                                  struct pattern *p) {
     p->kind = PATTERN_CONST;
     p->value = vars_new_string(c->arena, value->string + 1, value->n_string - 1);
     return p->value ? 0 : -ENOMEM;
@@ -133,7 +144,8 @@ static int compile_string(struct pattern_compiler *c, const struct json *value, 
 
 /* --- lists --------------------------------------------------------------------------------- */
 
-static int compile_items(struct pattern_compiler *c, const struct json *items, size_t n, struct pattern *p) {
+static int compile_items(struct pattern_compiler *c, const struct json *items, size_t n,
+                         struct pattern *p) {
     int r, worst = 0;
 
     p->items = arena_alloc(c->arena, (n + 1) * sizeof(*p->items));
@@ -168,12 +180,14 @@ static bool has_rows(const struct pattern *p, size_t group) {
     return false;
 }
 
-static void find_group_visit(void *userdata, const struct pattern *p, size_t var, bool is_optional) {
+static void find_group_visit(void *userdata, const struct pattern *p, size_t var,
+                             bool is_optional) {
     struct find_group *f = userdata;
     size_t group = f->vars->var[var].group;
 
     (void)p, (void)is_optional;
-    if (group != 0 && group != f->own && group != f->outer && f->other == 0 && !has_rows(f->element, group))
+    if (group != 0 && group != f->own && group != f->outer && f->other == 0 &&
+        !has_rows(f->element, group))
         f->other = group;
 }
 
@@ -190,7 +204,8 @@ static void join_groups(struct pattern_compiler *c, struct pattern *p, size_t ou
     p->group = f.other;
 }
 
-static int compile_rows(struct pattern_compiler *c, const struct json *element, enum pattern_kind kind, struct pattern *p) {
+static int compile_rows(struct pattern_compiler *c, const struct json *element,
+                        enum pattern_kind kind, struct pattern *p) {
     size_t outer = c->group;
     int r;
 
@@ -213,14 +228,17 @@ static int compile_list(struct pattern_compiler *c, const struct json *value, st
 
     if (n == 2 && !is_rest(&value->items[0]) && is_rest(&value->items[1]))
         return compile_rows(c, &value->items[0], PATTERN_EACH, p);
-    if (n == 3 && is_rest(&value->items[0]) && !is_rest(&value->items[1]) && is_rest(&value->items[2])) {
+    if (n == 3 && is_rest(&value->items[0]) && !is_rest(&value->items[1]) &&
+        is_rest(&value->items[2])) {
         p->kind = PATTERN_FIRST;
         return compile_items(c, &value->items[1], 1, p);
     }
     for (size_t i = 0; i < n; i++)
         if (is_rest(&value->items[i]))
-            return fault(c, &value->items[i], "[P, \"...\"] is every element, [\"...\", P, \"...\"] the first that matches",
-                         "\"...\" cannot stand here in a list");
+            return fault(
+                c, &value->items[i],
+                "[P, \"...\"] is every element, [\"...\", P, \"...\"] the first that matches",
+                "\"...\" cannot stand here in a list");
     p->kind = PATTERN_EXACT;
     return compile_items(c, value->items, n, p);
 }
@@ -245,7 +263,8 @@ static int operator_like(struct pattern_compiler *c, const struct json *value, s
 
 static int operator_in(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
     if (value->type != JSON_ARRAY || value->n_items == 0)
-        return fault(c, value, "for example {\"$in\": [\"a\", \"b\"]}", "\"$in\" wants a list of at least one value");
+        return fault(c, value, "for example {\"$in\": [\"a\", \"b\"]}",
+                     "\"$in\" wants a list of at least one value");
     p->kind = PATTERN_IN;
     return compile_items(c, value->items, value->n_items, p);
 }
@@ -259,9 +278,11 @@ static int operator_not(struct pattern_compiler *c, const struct json *value, st
     return compile_items(c, value, 1, p);
 }
 
-static int operator_absent(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
+static int operator_absent(struct pattern_compiler *c, const struct json *value,
+                           struct pattern *p) {
     if (value->type != JSON_BOOL || !value->boolean)
-        return fault(c, value, "leave the member out to say nothing of it", "\"$absent\" can only be true");
+        return fault(c, value, "leave the member out to say nothing of it",
+                     "\"$absent\" can only be true");
     p->kind = PATTERN_ABSENT;
     return 0;
 }
@@ -284,11 +305,16 @@ static int fault_operator(struct pattern_compiler *c, const struct json *member)
     near = diag_suggest(member->key, member->n_key, names);
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
-    return fault_key(c, member, near ? way_out : "known are $only, $like, $in, $not, $absent, $every; a member that begins with a dollar is written \"$$…\"",
-                     "unknown operator");
+    return fault_key(
+        c, member,
+        near
+            ? way_out
+            : "known are $only, $like, $in, $not, $absent, $every; a member that begins with a dollar is written \"$$…\"",
+        "unknown operator");
 }
 
-static int compile_operator(struct pattern_compiler *c, const struct json *member, struct pattern *p) {
+static int compile_operator(struct pattern_compiler *c, const struct json *member,
+                            struct pattern *p) {
     for (size_t i = 0; i < ARRAY_SIZE(operators); i++)
         if (json_key_is(member, operators[i].name))
             return operators[i].compile(c, member, p);
@@ -306,18 +332,21 @@ static int compile_rest(struct pattern_compiler *c, const struct json *member, s
         return 0;
     }
     if (member->type != JSON_STRING)
-        return fault(c, member, "\"...\": \"$rest\" or \"...\": null", "\"...\" wants a variable or null");
+        return fault(c, member, "\"...\": \"$rest\" or \"...\": null",
+                     "\"...\" wants a variable or null");
     r = compile_string(c, member, &rest);
     if (r)
         return r;
     if (rest.kind != PATTERN_VAR)
-        return fault(c, member, "\"...\": \"$rest\" or \"...\": null", "\"...\" wants a variable or null");
+        return fault(c, member, "\"...\": \"$rest\" or \"...\": null",
+                     "\"...\" wants a variable or null");
     p->rest = PATTERN_REST_VAR;
     p->rest_var = rest.var;
     return 0;
 }
 
-static int compile_member(struct pattern_compiler *c, const struct json *member, struct pattern *p) {
+static int compile_member(struct pattern_compiler *c, const struct json *member,
+                          struct pattern *p) {
     struct pattern_member *m = &p->members[p->n_members];
 
     if (json_key_is(member, "..."))
@@ -330,13 +359,16 @@ static int compile_member(struct pattern_compiler *c, const struct json *member,
         m->n_key--;
     } else if (m->n_key > 1 && m->key[0] == '$') {
         if (m->key[1] != '$')
-            return fault_key(c, member, "an operator stands alone in its object; a member that begins with a dollar is written \"$$…\"",
-                             "an operator beside other members:");
+            return fault_key(
+                c, member,
+                "an operator stands alone in its object; a member that begins with a dollar is written \"$$…\"",
+                "an operator beside other members:");
         m->key++;
         m->n_key--;
     }
     if (pattern_member(p, m->key, m->n_key))
-        return fault_key(c, member, "once as \"name\" or once as \"*name\"", "this member stands here twice:");
+        return fault_key(c, member, "once as \"name\" or once as \"*name\"",
+                         "this member stands here twice:");
     p->n_members++;
     return pattern_compile(c, member, &m->pattern);
 }
@@ -344,7 +376,8 @@ static int compile_member(struct pattern_compiler *c, const struct json *member,
 static int compile_object(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
     int r, worst = 0;
 
-    if (value->n_items == 1 && value->items[0].n_key > 1 && value->items[0].key[0] == '$' && value->items[0].key[1] != '$')
+    if (value->n_items == 1 && value->items[0].n_key > 1 && value->items[0].key[0] == '$' &&
+        value->items[0].key[1] != '$')
         return compile_operator(c, &value->items[0], p);
     p->kind = PATTERN_OBJECT;
     p->members = arena_alloc(c->arena, (value->n_items + 1) * sizeof(*p->members));
@@ -376,7 +409,8 @@ int pattern_compile(struct pattern_compiler *c, const struct json *value, struct
     }
 }
 
-const struct pattern_member *pattern_member(const struct pattern *p, const char *key, size_t n_key) {
+const struct pattern_member *pattern_member(const struct pattern *p, const char *key,
+                                            size_t n_key) {
     if (!p || p->kind != PATTERN_OBJECT)
         return NULL;
     for (size_t i = 0; i < p->n_members; i++)
@@ -385,7 +419,8 @@ const struct pattern_member *pattern_member(const struct pattern *p, const char 
     return NULL;
 }
 
-void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn visit, void *userdata) {
+void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn visit,
+                   void *userdata) {
     if (p->kind == PATTERN_VAR)
         visit(userdata, p, p->var, is_optional);
     if (p->kind == PATTERN_OBJECT && p->rest == PATTERN_REST_VAR)
@@ -394,7 +429,8 @@ void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn v
         if (p->pieces[i].has_var)
             visit(userdata, p, p->pieces[i].var, is_optional);
     for (size_t i = 0; i < p->n_members; i++)
-        pattern_visit(&p->members[i].pattern, is_optional || p->members[i].is_optional, visit, userdata);
+        pattern_visit(&p->members[i].pattern, is_optional || p->members[i].is_optional, visit,
+                      userdata);
     for (size_t i = 0; i < p->n_items; i++)
         pattern_visit(&p->items[i], is_optional, visit, userdata);
 }

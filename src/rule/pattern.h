@@ -48,10 +48,10 @@ struct pattern_member;
 
 struct pattern {
     enum pattern_kind kind;
-    size_t at, n_at;           /* its place in the rule file */
-    const struct json *value;  /* CONST; LIKE: the glob */
-    size_t var;                /* VAR */
-    enum vars_type type;       /* VAR: "$x:int" */
+    size_t at, n_at;          /* its place in the rule file */
+    const struct json *value; /* CONST; LIKE: the glob */
+    size_t var;               /* VAR */
+    enum vars_type type;      /* VAR: "$x:int" */
     struct pattern_piece *pieces;
     size_t n_pieces;
     struct pattern_member *members; /* OBJECT */
@@ -92,5 +92,7 @@ int pattern_compile(struct pattern_compiler *c, const struct json *value, struct
 const struct pattern_member *pattern_member(const struct pattern *p, const char *key, size_t n_key);
 
 /* call @visit for every variable of @p; @is_optional: inside an optional member */
-typedef void (*pattern_visit_fn)(void *userdata, const struct pattern *p, size_t var, bool is_optional);
-void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn visit, void *userdata);
+typedef void (*pattern_visit_fn)(void *userdata, const struct pattern *p, size_t var,
+                                 bool is_optional);
+void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn visit,
+                   void *userdata);

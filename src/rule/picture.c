@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static int fault(struct pattern_compiler *c, const struct json *value, const char *way_out, const char *message) {
-    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text), value->n_text, way_out, "%s", message);
+static int fault(struct pattern_compiler *c, const struct json *value, const char *way_out,
+                 const char *message) {
+    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text),
+             value->n_text, way_out, "%s", message);
     return PICTURE_E_INVALID;
 }
 
@@ -60,9 +62,11 @@ static int check_keys(struct pattern_compiler *c, const struct json *value, size
         if (near)
             snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
         else
-            snprintf(way_out, sizeof(way_out), "everything else of a message is carried over untouched");
-        diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(m->key_text - c->source->text), m->n_key_text, way_out,
-                 "unknown key \"%.*s\" in the picture of %s", (int)m->n_key, m->key, picture_kind_name(kinds[kind].kind));
+            snprintf(way_out, sizeof(way_out),
+                     "everything else of a message is carried over untouched");
+        diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(m->key_text - c->source->text),
+                 m->n_key_text, way_out, "unknown key \"%.*s\" in the picture of %s", (int)m->n_key,
+                 m->key, picture_kind_name(kinds[kind].kind));
         worst = PICTURE_E_INVALID;
     }
     return worst;
@@ -72,9 +76,11 @@ static int compile_name(struct pattern_compiler *c, const struct json *value, st
     if (ret->kind != PICTURE_COMMAND && ret->kind != PICTURE_EVENT)
         return 0;
     if (value->type != JSON_STRING || value->n_string == 0)
-        return fault(c, value, "a name is written as it stands in the traffic", "the name of a command or event must be a string");
+        return fault(c, value, "a name is written as it stands in the traffic",
+                     "the name of a command or event must be a string");
     if (value->string[0] == '$' || memmem(value->string, value->n_string, "${", 2))
-        return fault(c, value, "write a rule for each of them", "the name of a command or event cannot be a variable");
+        return fault(c, value, "write a rule for each of them",
+                     "the name of a command or event cannot be a variable");
     ret->name = value->string;
     ret->n_name = value->n_string;
     return 0;
@@ -85,7 +91,8 @@ static bool is_reply_key(const struct json *m) {
 }
 
 /* add a member to a root pattern */
-static int compile_root_member(struct pattern_compiler *c, const struct json *m, struct pattern *root) {
+static int compile_root_member(struct pattern_compiler *c, const struct json *m,
+                               struct pattern *root) {
     struct pattern_member *pm = &root->members[root->n_members];
     int r;
 
@@ -94,7 +101,8 @@ static int compile_root_member(struct pattern_compiler *c, const struct json *m,
     r = pattern_compile(c, m, &pm->pattern);
     if (r)
         return r;
-    pm->is_implied = pm->pattern.kind == PATTERN_OBJECT && (json_key_is(m, "arguments") || json_key_is(m, "data"));
+    pm->is_implied = pm->pattern.kind == PATTERN_OBJECT &&
+                     (json_key_is(m, "arguments") || json_key_is(m, "data"));
     root->n_members++;
     return 0;
 }
@@ -126,7 +134,8 @@ int picture_compile(struct pattern_compiler *c, const struct json *value, struct
     ret->n_at = value->n_text;
     kind = find_kind(value);
     if (kind < 0)
-        return fault(c, value, "a picture has \"execute\", \"event\", \"error\" or \"QMP\"", "this is no picture of a message");
+        return fault(c, value, "a picture has \"execute\", \"event\", \"error\" or \"QMP\"",
+                     "this is no picture of a message");
     ret->kind = kinds[kind].kind;
     worst = check_keys(c, value, (size_t)kind);
     r = new_root(c, value->n_items + 1, &ret->message);
@@ -140,7 +149,9 @@ int picture_compile(struct pattern_compiler *c, const struct json *value, struct
 
         if (!is_known(kinds[kind].keys, m))
             continue;
-        r = ret->kind == PICTURE_COMMAND && is_reply_key(m) ? compile_reply(c, m, ret) : compile_root_member(c, m, &ret->message);
+        r = ret->kind == PICTURE_COMMAND && is_reply_key(m)
+                ? compile_reply(c, m, ret)
+                : compile_root_member(c, m, &ret->message);
         if (r < 0)
             return r;
         worst = r > 0 ? PICTURE_E_INVALID : worst;
@@ -148,7 +159,8 @@ int picture_compile(struct pattern_compiler *c, const struct json *value, struct
     return worst;
 }
 
-int picture_compile_list(struct pattern_compiler *c, const struct json *value, struct picture_list *ret) {
+int picture_compile_list(struct pattern_compiler *c, const struct json *value,
+                         struct picture_list *ret) {
     const struct json *items = value->type == JSON_ARRAY ? value->items : value;
     size_t n = value->type == JSON_ARRAY ? value->n_items : 1;
     int r, worst = 0;
@@ -158,7 +170,8 @@ int picture_compile_list(struct pattern_compiler *c, const struct json *value, s
     if (ret->is_null)
         return 0;
     if (n == 0)
-        return fault(c, value, "write null when this side has nothing like it", "a list of pictures cannot be empty");
+        return fault(c, value, "write null when this side has nothing like it",
+                     "a list of pictures cannot be empty");
     ret->picture = arena_alloc(c->arena, n * sizeof(*ret->picture));
     if (!ret->picture)
         return -ENOMEM;
@@ -172,7 +185,8 @@ int picture_compile_list(struct pattern_compiler *c, const struct json *value, s
     return worst;
 }
 
-static int imply(struct arena *arena, const struct picture *from, struct picture *to, const char *key) {
+static int imply(struct arena *arena, const struct picture *from, struct picture *to,
+                 const char *key) {
     const struct pattern_member *m = pattern_member(&from->message, key, strlen(key));
     struct pattern_member *more, *added;
     size_t n = to->message.n_members;

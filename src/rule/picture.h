@@ -16,7 +16,8 @@ enum {
 int picture_compile(struct pattern_compiler *c, const struct json *value, struct picture *ret);
 
 /* one picture, a list of them, or null.  Return: 0, -ENOMEM, PICTURE_E_INVALID */
-int picture_compile_list(struct pattern_compiler *c, const struct json *value, struct picture_list *ret);
+int picture_compile_list(struct pattern_compiler *c, const struct json *value,
+                         struct picture_list *ret);
 
 /* what only one side shows of "arguments" or "data" is there on the other as well, without members.  Return: 0 or -ENOMEM */
 int picture_imply(struct arena *arena, struct picture *a, struct picture *b);

@@ -41,7 +41,8 @@ static uint32_t hash_name(enum program_role role, const char *name, size_t n) {
 
     for (; n >= sizeof(word); n -= sizeof(word), name += sizeof(word)) {
         memcpy(&word, name, sizeof(word));
-        h = (h ^ word) * 0x9E3779B97F4A7C15u; /* odd, and without a pattern: 2^64 over the golden ratio */
+        h = (h ^ word) *
+            0x9E3779B97F4A7C15u; /* odd, and without a pattern: 2^64 over the golden ratio */
         h ^= h >> 32;
     }
     word = 0;
@@ -51,7 +52,8 @@ static uint32_t hash_name(enum program_role role, const char *name, size_t n) {
     return (uint32_t)(h >> 32);
 }
 
-static struct name_entry *find_slot(const struct program *p, enum program_role role, const char *name, size_t n_name) {
+static struct name_entry *find_slot(const struct program *p, enum program_role role,
+                                    const char *name, size_t n_name) {
     uint32_t hash = hash_name(role, name, n_name);
 
     for (size_t i = hash;; i++) {
@@ -59,18 +61,21 @@ static struct name_entry *find_slot(const struct program *p, enum program_role r
 
         if (!e->is_used)
             return e;
-        if (e->hash == hash && e->role == role && e->n_name == n_name && memcmp(e->name, name, n_name) == 0)
+        if (e->hash == hash && e->role == role && e->n_name == n_name &&
+            memcmp(e->name, name, n_name) == 0)
             return e;
     }
 }
 
-static int add_use(struct program *p, enum program_role role, const char *name, size_t n_name, const struct rule *rule, enum vars_side side) {
+static int add_use(struct program *p, enum program_role role, const char *name, size_t n_name,
+                   const struct rule *rule, enum vars_side side) {
     struct name_entry *e = find_slot(p, role, name, n_name);
 
     if (e->n_use > 0 && e->use[e->n_use - 1].rule == rule && e->use[e->n_use - 1].side == side)
         return 0;
     if ((e->n_use & (e->n_use - 1)) == 0) { /* full: 0, 1, 2, 4, … */
-        struct program_use *more = arena_alloc(&p->arena, (e->n_use > 0 ? e->n_use * 2 : 1) * sizeof(*more));
+        struct program_use *more =
+            arena_alloc(&p->arena, (e->n_use > 0 ? e->n_use * 2 : 1) * sizeof(*more));
 
         if (!more)
             return -ENOMEM;
@@ -88,7 +93,8 @@ static int add_use(struct program *p, enum program_role role, const char *name, 
     return 0;
 }
 
-static int index_names(struct program *p, enum program_role role, const char *const *names, const struct rule *rule) {
+static int index_names(struct program *p, enum program_role role, const char *const *names,
+                       const struct rule *rule) {
     int r;
 
     for (; names && *names; names++) {
@@ -113,7 +119,8 @@ static int index_side(struct program *p, const struct rule *rule, enum vars_side
     for (size_t i = 0; i < rule->side[side].n; i++) {
         const struct picture *picture = &rule->side[side].picture[i];
 
-        r = add_use(p, roles[rule->kind], picture->name ? picture->name : "", picture->n_name, rule, side);
+        r = add_use(p, roles[rule->kind], picture->name ? picture->name : "", picture->n_name, rule,
+                    side);
         if (r < 0)
             return r;
     }
@@ -129,7 +136,8 @@ static int index_rule(struct program *p, const struct rule *rule) {
             return r;
     }
     for (size_t i = 0; i < rule->until.n; i++) {
-        r = add_use(p, PROGRAM_UNTIL, rule->until.picture[i].name, rule->until.picture[i].n_name, rule, VARS_OLD);
+        r = add_use(p, PROGRAM_UNTIL, rule->until.picture[i].name, rule->until.picture[i].n_name,
+                    rule, VARS_OLD);
         if (r < 0)
             return r;
     }
@@ -165,7 +173,8 @@ static int index_all(struct program *p) {
     return 0;
 }
 
-struct program_uses program_find(const struct program *p, enum program_role role, const char *name, size_t n_name) {
+struct program_uses program_find(const struct program *p, enum program_role role, const char *name,
+                                 size_t n_name) {
     const struct name_entry *e;
 
     if (p->n_uses[role] == 0)
@@ -186,7 +195,8 @@ static bool file_until(const struct rule_file *file, struct version *ret) {
 
     *ret = file->old_until;
     for (size_t i = 0; !file->has_old_until && i < file->n_rules; i++)
-        if (file->rules[i].has_old_until && (!has || version_compare(file->rules[i].old_until, *ret) > 0)) {
+        if (file->rules[i].has_old_until &&
+            (!has || version_compare(file->rules[i].old_until, *ret) > 0)) {
             *ret = file->rules[i].old_until;
             has = true;
         }
@@ -215,7 +225,8 @@ static void sort_files(struct rule_file *files, size_t n) {
     }
 }
 
-static int load_source(struct program *p, const struct program_source *source, struct diag_set *diags, bool *ret_invalid) {
+static int load_source(struct program *p, const struct program_source *source,
+                       struct diag_set *diags, bool *ret_invalid) {
     struct diag_source *ds = arena_alloc(&p->arena, sizeof(*ds));
     int r;
 
@@ -268,7 +279,8 @@ static int take_options(struct program *p, const struct program_options *options
     return p->options.client_version ? 0 : -ENOMEM;
 }
 
-static int load_all(struct program *p, const struct program_source *sources, size_t n, struct diag_set *diags) {
+static int load_all(struct program *p, const struct program_source *sources, size_t n,
+                    struct diag_set *diags) {
     size_t n_errors = diags->n_errors;
     bool is_invalid = false;
     int r;
@@ -289,7 +301,8 @@ static int load_all(struct program *p, const struct program_source *sources, siz
     return r < 0 ? r : index_all(p);
 }
 
-int program_load(const struct program_source *sources, size_t n_sources, const struct program_options *options, struct program **ret_program,
+int program_load(const struct program_source *sources, size_t n_sources,
+                 const struct program_options *options, struct program **ret_program,
                  struct diag_set *diags) {
     struct program *p = calloc(1, sizeof(*p));
     int r;

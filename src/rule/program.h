@@ -31,7 +31,7 @@ struct program_options {
     enum dialect client;
     const char *client_version; /* e.g. "2.6": decides rule by rule; NULL: as `client` says */
     bool no_probe;              /* never ask the server which commands it has */
-    bool no_deny;               /* leave out files that refuse what they do not mention: nobody named them */
+    bool no_deny; /* leave out files that refuse what they do not mention: nobody named them */
 };
 
 enum {
@@ -48,7 +48,8 @@ enum {
  *
  * Return: 0, -ENOMEM, PROGRAM_E_INVALID, PROGRAM_E_VERSION.
  */
-int program_load(const struct program_source *sources, size_t n_sources, const struct program_options *options, struct program **ret_program,
+int program_load(const struct program_source *sources, size_t n_sources,
+                 const struct program_options *options, struct program **ret_program,
                  struct diag_set *diags);
 
 struct program *program_ref(struct program *p);
@@ -93,7 +94,8 @@ struct program_uses {
 };
 
 /* Return: the rules that mention @name; n is 0 when there are none */
-struct program_uses program_find(const struct program *p, enum program_role role, const char *name, size_t n_name);
+struct program_uses program_find(const struct program *p, enum program_role role, const char *name,
+                                 size_t n_name);
 
 /* does any rule use this role at all? */
 bool program_has(const struct program *p, enum program_role role);

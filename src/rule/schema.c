@@ -8,7 +8,8 @@ int schema_read(const struct json *value, struct schema *ret) {
     if (!list || list->type != JSON_ARRAY)
         return SCHEMA_E_INVALID;
     for (size_t i = 0; i < list->n_items; i++) {
-        const struct json *name = json_member(&list->items[i], "name"), *type = json_member(&list->items[i], "meta-type");
+        const struct json *name = json_member(&list->items[i], "name"),
+                          *type = json_member(&list->items[i], "meta-type");
 
         if (!name || !type || name->type != JSON_STRING || type->type != JSON_STRING)
             return SCHEMA_E_INVALID;
@@ -29,9 +30,11 @@ static bool is_called(const struct json *entry, const char *name, size_t n_name)
     return value->n_string == n_name && memcmp(value->string, name, n_name) == 0;
 }
 
-const struct json *schema_find(const struct schema *s, const char *meta_type, const char *name, size_t n_name) {
+const struct json *schema_find(const struct schema *s, const char *meta_type, const char *name,
+                               size_t n_name) {
     for (size_t i = 0; i < s->entries->n_items; i++)
-        if (is_called(&s->entries->items[i], name, n_name) && schema_is(&s->entries->items[i], meta_type))
+        if (is_called(&s->entries->items[i], name, n_name) &&
+            schema_is(&s->entries->items[i], meta_type))
             return &s->entries->items[i];
     return NULL;
 }
@@ -44,7 +47,8 @@ const struct json *schema_type(const struct schema *s, const struct json *entry,
     for (size_t i = 0; i < s->entries->n_items; i++) {
         const struct json *e = &s->entries->items[i];
 
-        if (is_called(e, name->string, name->n_string) && !schema_is(e, "command") && !schema_is(e, "event"))
+        if (is_called(e, name->string, name->n_string) && !schema_is(e, "command") &&
+            !schema_is(e, "event"))
             return e;
     }
     return NULL;
@@ -63,7 +67,8 @@ const struct json *schema_tag(const struct json *type) {
     return tag && tag->type == JSON_STRING ? tag : NULL;
 }
 
-void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value, schema_visit_fn visit, void *userdata) {
+void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value,
+                  schema_visit_fn visit, void *userdata) {
     const struct json *variants = json_member(type, "variants");
 
     visit_members(type, visit, userdata);
@@ -71,6 +76,7 @@ void schema_visit(const struct schema *s, const struct json *type, const struct 
         const struct json *value = json_member(&variants->items[i], "case");
 
         if (!tag_value || (value && json_equal(value, tag_value)))
-            visit_members(schema_type(s, &variants->items[i], "type"), visit, userdata); /* which has no variants of its own */
+            visit_members(schema_type(s, &variants->items[i], "type"), visit,
+                          userdata); /* which has no variants of its own */
     }
 }

@@ -22,7 +22,8 @@ enum {
 int schema_read(const struct json *value, struct schema *ret);
 
 /* Return: the entry @name of this "meta-type"; NULL when there is none */
-const struct json *schema_find(const struct schema *s, const char *meta_type, const char *name, size_t n_name);
+const struct json *schema_find(const struct schema *s, const char *meta_type, const char *name,
+                               size_t n_name);
 
 /* Return: the entry of the type that @entry names under @key ("arg-type", "element-type", …); NULL when it names none */
 const struct json *schema_type(const struct schema *s, const struct json *entry, const char *key);
@@ -35,7 +36,8 @@ bool schema_is(const struct json *entry, const char *meta_type);
  * @tag_value: what is known of the member that tells the variant; NULL: nothing, so those of all variants are visited
  */
 typedef void (*schema_visit_fn)(void *userdata, const struct json *member);
-void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value, schema_visit_fn visit, void *userdata);
+void schema_visit(const struct schema *s, const struct json *type, const struct json *tag_value,
+                  schema_visit_fn visit, void *userdata);
 
 /* Return: the name of the member that tells the variant, a string; NULL when the type has no variants */
 const struct json *schema_tag(const struct json *type);

@@ -16,7 +16,8 @@ static void rest(struct choice *c, const struct rule *rule, enum selection_reaso
 }
 
 static void work(struct choice *c, const struct rule *rule, enum selection_state state) {
-    if (rule->for_client == (state == SELECTION_OLD_CLIENT ? RULE_FOR_NEW_CLIENT : RULE_FOR_OLD_CLIENT)) {
+    if (rule->for_client ==
+        (state == SELECTION_OLD_CLIENT ? RULE_FOR_NEW_CLIENT : RULE_FOR_OLD_CLIENT)) {
         rest(c, rule, SELECTION_FOR);
         return;
     }
@@ -58,8 +59,10 @@ static bool probe_tells(const struct rule *rule) {
 
 static void choose_by_version(struct choice *c, const struct rule *rule, struct version client) {
     bool is_told = c->commands && probe_tells(rule);
-    bool old_is_lost = is_told || (rule->has_old_until && c->server && version_compare(*c->server, rule->old_until) >= 0);
-    bool new_is_missing = is_told || (rule->has_new_since && c->server && version_compare(*c->server, rule->new_since) < 0);
+    bool old_is_lost = is_told || (rule->has_old_until && c->server &&
+                                   version_compare(*c->server, rule->old_until) >= 0);
+    bool new_is_missing = is_told || (rule->has_new_since && c->server &&
+                                      version_compare(*c->server, rule->new_since) < 0);
     bool may_use_old = !rule->has_old_until || version_compare(client, rule->old_until) < 0;
     bool may_use_new = !rule->has_new_since || version_compare(client, rule->new_since) >= 0;
 
@@ -87,8 +90,10 @@ static bool server_has(const struct choice *c, const struct picture *picture) {
 }
 
 /* does another rule that works turn this command into one the server has? */
-static bool is_bridged(const struct choice *c, const struct rule *by, const struct picture *picture) {
-    struct program_uses uses = program_find(c->selection->program, PROGRAM_COMMAND, picture->name, picture->n_name);
+static bool is_bridged(const struct choice *c, const struct rule *by,
+                       const struct picture *picture) {
+    struct program_uses uses =
+        program_find(c->selection->program, PROGRAM_COMMAND, picture->name, picture->n_name);
 
     for (size_t i = 0; i < uses.n; i++)
         if (uses.use[i].rule != by && uses.use[i].rule->file != by->file &&
@@ -107,7 +112,8 @@ static void probe(struct choice *c, const struct rule *rule) {
         return;
     }
     for (size_t i = 0; i < server_side->n; i++)
-        if (!server_has(c, &server_side->picture[i]) && !is_bridged(c, rule, &server_side->picture[i])) {
+        if (!server_has(c, &server_side->picture[i]) &&
+            !is_bridged(c, rule, &server_side->picture[i])) {
             rest(c, rule, SELECTION_COMMAND_LACKED);
             return;
         }
@@ -132,7 +138,9 @@ static void choose_all(struct choice *c) {
     struct version client_version;
     bool has_version = program_client_version(p, &client_version);
 
-    c->selection->is_ascending = has_version ? !c->server || version_compare(client_version, *c->server) <= 0 : client == DIALECT_OLD;
+    c->selection->is_ascending =
+        has_version ? !c->server || version_compare(client_version, *c->server) <= 0
+                    : client == DIALECT_OLD;
     for (size_t i = 0; i < program_n_rules(p); i++) {
         if (has_version)
             choose_by_version(c, program_rule(p, i), client_version);
@@ -145,8 +153,8 @@ static void choose_all(struct choice *c) {
         c->selection->n_working += selection_is_working(c->selection, program_rule(p, i));
 }
 
-int selection_new(const struct program *program, const struct version *server, const struct selection_commands *commands,
-                  struct selection **ret_selection) {
+int selection_new(const struct program *program, const struct version *server,
+                  const struct selection_commands *commands, struct selection **ret_selection) {
     size_t n = program_n_rules(program);
     struct selection *s = calloc(1, sizeof(*s) + 2 * n);
     struct choice c = {s, server, commands};

@@ -45,13 +45,15 @@ struct selection {
  *
  * Return: 0 or -ENOMEM.
  */
-int selection_new(const struct program *program, const struct version *server, const struct selection_commands *commands,
-                  struct selection **ret_selection);
+int selection_new(const struct program *program, const struct version *server,
+                  const struct selection_commands *commands, struct selection **ret_selection);
 struct selection *selection_free(struct selection *s);
 
 /* does a picture of @side read messages from the client? */
-static inline bool selection_is_client_side(const struct selection *s, const struct rule *rule, enum vars_side side) {
-    return s->state[rule->index] == (side == VARS_OLD ? SELECTION_OLD_CLIENT : SELECTION_NEW_CLIENT);
+static inline bool selection_is_client_side(const struct selection *s, const struct rule *rule,
+                                            enum vars_side side) {
+    return s->state[rule->index] ==
+           (side == VARS_OLD ? SELECTION_OLD_CLIENT : SELECTION_NEW_CLIENT);
 }
 
 static inline bool selection_is_working(const struct selection *s, const struct rule *rule) {
@@ -59,7 +61,8 @@ static inline bool selection_is_working(const struct selection *s, const struct 
 }
 
 /* the side whose dialect the client speaks, by a rule that works */
-static inline enum vars_side selection_client_side(const struct selection *s, const struct rule *rule) {
+static inline enum vars_side selection_client_side(const struct selection *s,
+                                                   const struct rule *rule) {
     return s->state[rule->index] == SELECTION_OLD_CLIENT ? VARS_OLD : VARS_NEW;
 }
 

@@ -49,7 +49,8 @@ bool vars_type_fits(enum vars_type type, const struct json *value) {
     }
 }
 
-int vars_intern(struct arena *arena, struct vars *vars, const char *name, size_t n_name, size_t *ret_index) {
+int vars_intern(struct arena *arena, struct vars *vars, const char *name, size_t n_name,
+                size_t *ret_index) {
     struct var *more;
 
     for (size_t i = 0; i < vars->n; i++)
@@ -78,13 +79,16 @@ struct compile {
     struct diag_set *diags;
 };
 
-static int fault(struct compile *c, const struct json *value, const char *way_out, const char *message) {
-    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text), value->n_text, way_out, "%s", message);
+static int fault(struct compile *c, const struct json *value, const char *way_out,
+                 const char *message) {
+    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text),
+             value->n_text, way_out, "%s", message);
     return VARS_E_INVALID;
 }
 
 static int compile_scale(struct compile *c, struct var *var, const struct json *value) {
-    if (value->type != JSON_NUMBER || number_read(value->text, value->n_text, &var->scale) || var->scale.mantissa == 0)
+    if (value->type != JSON_NUMBER || number_read(value->text, value->n_text, &var->scale) ||
+        var->scale.mantissa == 0)
         return fault(c, value, "new = old × scale", "\"scale\" must be a number other than 0");
     var->has_scale = true;
     return 0;
@@ -92,7 +96,8 @@ static int compile_scale(struct compile *c, struct var *var, const struct json *
 
 static int compile_map(struct compile *c, struct var *var, const struct json *value) {
     if (value->type != JSON_ARRAY || value->n_items == 0)
-        return fault(c, value, "[[old, new], …]; the first pair that fits is taken", "\"map\" must be a list of at least one pair");
+        return fault(c, value, "[[old, new], …]; the first pair that fits is taken",
+                     "\"map\" must be a list of at least one pair");
     var->map = arena_alloc(c->arena, (value->n_items + 1) * sizeof(*var->map));
     if (!var->map)
         return -ENOMEM;
@@ -100,7 +105,8 @@ static int compile_map(struct compile *c, struct var *var, const struct json *va
         const struct json *pair = &value->items[i];
 
         if (pair->type != JSON_ARRAY || pair->n_items != 2)
-            return fault(c, pair, "write [old, new]", "a pair of \"map\" must be a list of two values");
+            return fault(c, pair, "write [old, new]",
+                         "a pair of \"map\" must be a list of two values");
         var->map[i].side[VARS_OLD] = &pair->items[0];
         var->map[i].side[VARS_NEW] = &pair->items[1];
     }
@@ -108,11 +114,13 @@ static int compile_map(struct compile *c, struct var *var, const struct json *va
     return 0;
 }
 
-static int compile_type(struct compile *c, struct var *var, enum vars_side side, const struct json *value) {
+static int compile_type(struct compile *c, struct var *var, enum vars_side side,
+                        const struct json *value) {
     int type = value->type == JSON_STRING ? vars_type_find(value->string, value->n_string) : -1;
 
     if (type < 0)
-        return fault(c, value, "the types are str, int, number, bool, object, list and any", "unknown type");
+        return fault(c, value, "the types are str, int, number, bool, object, list and any",
+                     "unknown type");
     var->type[side] = (enum vars_type)type;
     return 0;
 }
@@ -137,8 +145,9 @@ static int compile_member(struct compile *c, struct var *var, const struct json 
     near = diag_suggest(m->key, m->n_key, keys);
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
-    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(m->key_text - c->source->text), m->n_key_text,
-             near ? way_out : "known are scale, map, old, new, default", "unknown key \"%.*s\"", (int)m->n_key, m->key);
+    diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(m->key_text - c->source->text),
+             m->n_key_text, near ? way_out : "known are scale, map, old, new, default",
+             "unknown key \"%.*s\"", (int)m->n_key, m->key);
     return VARS_E_INVALID;
 }
 
@@ -146,7 +155,8 @@ static int compile_var(struct compile *c, struct var *var, const struct json *va
     int r, worst = 0;
 
     if (value->type != JSON_OBJECT)
-        return fault(c, value, "for example {\"scale\": 1000, \"new\": \"int\"}", "what \"vars\" says of a variable must be an object");
+        return fault(c, value, "for example {\"scale\": 1000, \"new\": \"int\"}",
+                     "what \"vars\" says of a variable must be an object");
     for (size_t i = 0; i < value->n_items; i++) {
         r = compile_member(c, var, &value->items[i]);
         if (r < 0)
@@ -156,12 +166,14 @@ static int compile_var(struct compile *c, struct var *var, const struct json *va
     return worst;
 }
 
-int vars_compile(struct arena *arena, struct vars *vars, const struct json *value, const struct diag_source *source, struct diag_set *diags) {
+int vars_compile(struct arena *arena, struct vars *vars, const struct json *value,
+                 const struct diag_source *source, struct diag_set *diags) {
     struct compile c = {arena, source, diags};
     int r, worst = 0;
 
     if (value->type != JSON_OBJECT)
-        return fault(&c, value, "name → how it differs between the sides", "\"vars\" must be an object");
+        return fault(&c, value, "name → how it differs between the sides",
+                     "\"vars\" must be an object");
     for (size_t i = 0; i < value->n_items; i++) {
         const struct json *m = &value->items[i];
         size_t index, n = vars->n;
@@ -183,7 +195,8 @@ int vars_compile(struct arena *arena, struct vars *vars, const struct json *valu
 
 /* --- conversion -------------------------------------------------------------------------- */
 
-static struct json *new_scalar(struct arena *arena, enum json_type type, const char *text, size_t n) {
+static struct json *new_scalar(struct arena *arena, enum json_type type, const char *text,
+                               size_t n) {
     struct json *v = arena_alloc(arena, sizeof(*v));
 
     if (!v)
@@ -217,7 +230,8 @@ const struct json *vars_new_number(struct arena *arena, struct number number) {
 }
 
 static const struct json *new_bool(struct arena *arena, bool value) {
-    struct json *v = value ? new_scalar(arena, JSON_BOOL, "true", 4) : new_scalar(arena, JSON_BOOL, "false", 5);
+    struct json *v =
+        value ? new_scalar(arena, JSON_BOOL, "true", 4) : new_scalar(arena, JSON_BOOL, "false", 5);
 
     if (v)
         v->boolean = value;
@@ -236,7 +250,9 @@ static int cast_to_string(struct arena *arena, const struct json *value, const s
     case JSON_NUMBER:
         return found(vars_new_string(arena, value->text, value->n_text), ret);
     case JSON_BOOL:
-        return found(value->boolean ? vars_new_string(arena, "on", 2) : vars_new_string(arena, "off", 3), ret);
+        return found(value->boolean ? vars_new_string(arena, "on", 2)
+                                    : vars_new_string(arena, "off", 3),
+                     ret);
     default:
         return VARS_E_UNFIT;
     }
@@ -261,15 +277,18 @@ static int cast_to_bool(struct arena *arena, const struct json *value, const str
 }
 
 /* QEMU reads such strings as strtoull() does, with base 0 (qobject-input-visitor's keyval variant) */
-static int cast_hexadecimal(struct arena *arena, const struct json *value, const struct json **ret) {
+static int cast_hexadecimal(struct arena *arena, const struct json *value,
+                            const struct json **ret) {
     static const char digits[] = "0123456789abcdef";
     struct number n = {0};
     size_t i;
 
-    if (value->n_string < 3 || value->n_string > 18 || value->string[0] != '0' || (value->string[1] | 32) != 'x')
+    if (value->n_string < 3 || value->n_string > 18 || value->string[0] != '0' ||
+        (value->string[1] | 32) != 'x')
         return VARS_E_UNFIT;
     for (i = 2; i < value->n_string; i++) {
-        const char *digit = memchr(digits, value->string[i] | (value->string[i] >= 'A' ? 32 : 0), 16);
+        const char *digit =
+            memchr(digits, value->string[i] | (value->string[i] >= 'A' ? 32 : 0), 16);
 
         if (!digit)
             return VARS_E_UNFIT;
@@ -278,10 +297,12 @@ static int cast_hexadecimal(struct arena *arena, const struct json *value, const
     return found(vars_new_number(arena, n), ret);
 }
 
-static int cast_to_number(struct arena *arena, const struct json *value, bool integer, const struct json **ret) {
+static int cast_to_number(struct arena *arena, const struct json *value, bool integer,
+                          const struct json **ret) {
     struct number n;
 
-    if (value->type == JSON_STRING && number_read(value->string, value->n_string, &n) == 0 && (!integer || number_is_integer(n)))
+    if (value->type == JSON_STRING && number_read(value->string, value->n_string, &n) == 0 &&
+        (!integer || number_is_integer(n)))
         return found(new_scalar(arena, JSON_NUMBER, value->string, value->n_string), ret);
     if (value->type == JSON_STRING)
         return cast_hexadecimal(arena, value, ret);
@@ -290,7 +311,8 @@ static int cast_to_number(struct arena *arena, const struct json *value, bool in
     return VARS_E_UNFIT;
 }
 
-int vars_cast(struct arena *arena, enum vars_type type, const struct json *value, const struct json **ret_value) {
+int vars_cast(struct arena *arena, enum vars_type type, const struct json *value,
+              const struct json **ret_value) {
     if (vars_type_fits(type, value)) {
         *ret_value = value;
         return 0;
@@ -309,7 +331,8 @@ int vars_cast(struct arena *arena, enum vars_type type, const struct json *value
     }
 }
 
-static int convert_map(const struct var *var, enum vars_side to, const struct json *value, const struct json **ret) {
+static int convert_map(const struct var *var, enum vars_side to, const struct json *value,
+                       const struct json **ret) {
     enum vars_side from = to == VARS_OLD ? VARS_NEW : VARS_OLD;
 
     for (size_t i = 0; i < var->n_map; i++)
@@ -320,7 +343,8 @@ static int convert_map(const struct var *var, enum vars_side to, const struct js
     return VARS_E_UNFIT;
 }
 
-static int convert_scale(struct arena *arena, const struct var *var, enum vars_side to, const struct json *value, const struct json **ret) {
+static int convert_scale(struct arena *arena, const struct var *var, enum vars_side to,
+                         const struct json *value, const struct json **ret) {
     struct number n;
     int r;
 
@@ -332,7 +356,8 @@ static int convert_scale(struct arena *arena, const struct var *var, enum vars_s
     return found(vars_new_number(arena, n), ret);
 }
 
-int vars_convert(struct arena *arena, const struct var *var, enum vars_side to, const struct json *value, const struct json **ret_value) {
+int vars_convert(struct arena *arena, const struct var *var, enum vars_side to,
+                 const struct json *value, const struct json **ret_value) {
     int r;
 
     if (var->n_map > 0) {

@@ -16,7 +16,16 @@
 enum vars_side { VARS_OLD, VARS_NEW };
 
 /* QAPI's own names */
-enum vars_type { VARS_ANY, VARS_STR, VARS_INT, VARS_NUMBER, VARS_BOOL, VARS_OBJECT, VARS_LIST, _VARS_TYPE_N };
+enum vars_type {
+    VARS_ANY,
+    VARS_STR,
+    VARS_INT,
+    VARS_NUMBER,
+    VARS_BOOL,
+    VARS_OBJECT,
+    VARS_LIST,
+    _VARS_TYPE_N
+};
 
 struct vars_pair {
     const struct json *side[2];
@@ -24,14 +33,15 @@ struct vars_pair {
 
 struct var {
     const char *name;
-    size_t group;            /* the list pattern whose rows bind it; 0: none */
-    enum vars_type type[2];  /* on each side, when "vars" says so */
-    bool has_scale;          /* new = old × scale */
+    size_t group;           /* the list pattern whose rows bind it; 0: none */
+    enum vars_type type[2]; /* on each side, when "vars" says so */
+    bool has_scale;         /* new = old × scale */
     struct number scale;
     struct vars_pair *map; /* first that fits */
     size_t n_map;
-    const struct json *fallback; /* "default": the old side's value when nothing bound it; NULL: none */
-    size_t at, n_at;             /* where it was first met, in the rule file */
+    const struct json
+        *fallback;   /* "default": the old side's value when nothing bound it; NULL: none */
+    size_t at, n_at; /* where it was first met, in the rule file */
 };
 
 struct vars {
@@ -47,10 +57,12 @@ enum {
 };
 
 /* find or add a variable.  Return: 0 or -ENOMEM */
-int vars_intern(struct arena *arena, struct vars *vars, const char *name, size_t n_name, size_t *ret_index);
+int vars_intern(struct arena *arena, struct vars *vars, const char *name, size_t n_name,
+                size_t *ret_index);
 
 /* read the "vars" member of a rule.  Return: 0, -ENOMEM, VARS_E_INVALID */
-int vars_compile(struct arena *arena, struct vars *vars, const struct json *value, const struct diag_source *source, struct diag_set *diags);
+int vars_compile(struct arena *arena, struct vars *vars, const struct json *value,
+                 const struct diag_source *source, struct diag_set *diags);
 
 /* Return: the type called @name, or -1 */
 int vars_type_find(const char *name, size_t n_name);
@@ -65,10 +77,12 @@ bool vars_type_fits(enum vars_type type, const struct json *value);
  *
  * Return: 0, -ENOMEM, VARS_E_UNFIT.
  */
-int vars_convert(struct arena *arena, const struct var *var, enum vars_side to, const struct json *value, const struct json **ret_value);
+int vars_convert(struct arena *arena, const struct var *var, enum vars_side to,
+                 const struct json *value, const struct json **ret_value);
 
 /* a scalar as another type: "5" ⇄ 5, "on"/"off"/"true"/"false" ⇄ bool.  Return: 0, -ENOMEM, VARS_E_UNFIT */
-int vars_cast(struct arena *arena, enum vars_type type, const struct json *value, const struct json **ret_value);
+int vars_cast(struct arena *arena, enum vars_type type, const struct json *value,
+              const struct json **ret_value);
 
 /* new scalars in an arena, their text made here.  Return: NULL when out of memory */
 const struct json *vars_new_string(struct arena *arena, const char *string, size_t n);

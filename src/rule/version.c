@@ -1,6 +1,5 @@
 #include "rule/version.h"
 
-
 enum { VERSION_MAX_PART = 99999 };
 
 static int read_part(const char **text, const char *end, unsigned int *ret) {
@@ -46,14 +45,16 @@ static int member_number(const struct json *object, const char *key, unsigned in
 }
 
 int version_read_greeting(const struct json *greeting, struct version *ret) {
-    const struct json *qemu = json_member(json_member(json_member(greeting, "QMP"), "version"), "qemu");
+    const struct json *qemu =
+        json_member(json_member(json_member(greeting, "QMP"), "version"), "qemu");
     struct version v = {0};
 
     if (!qemu)
         return VERSION_E_INVALID;
     if (qemu->type == JSON_STRING)
         return version_read(qemu->string, qemu->n_string, ret);
-    if (member_number(qemu, "major", &v.major) || member_number(qemu, "minor", &v.minor) || member_number(qemu, "micro", &v.micro))
+    if (member_number(qemu, "major", &v.major) || member_number(qemu, "minor", &v.minor) ||
+        member_number(qemu, "micro", &v.micro))
         return VERSION_E_INVALID;
     *ret = v;
     return 0;

@@ -55,11 +55,14 @@ static inline char *loaded_findings(const struct loaded *l) {
 }
 
 /* a rule must load */
-static inline void loaded_rule(struct loaded *l, const char *old, const char *new, const char *more) {
+static inline void loaded_rule(struct loaded *l, const char *old, const char *new,
+                               const char *more) {
     struct buffer text = BUFFER_INIT;
 
-    buffer_printf(&text, "{'name': 'one', 'old': {'event': 'E', 'data': %s}, 'new': {'event': 'E', 'data': %s}%s%s}", old, new, more[0] ? ", " : "",
-                  more);
+    buffer_printf(
+        &text,
+        "{'name': 'one', 'old': {'event': 'E', 'data': %s}, 'new': {'event': 'E', 'data': %s}%s%s}",
+        old, new, more[0] ? ", " : "", more);
     loaded_init(l, text.data);
     if (l->r)
         cr_fatal("%s\n%s", text.data, loaded_findings(l));
@@ -73,7 +76,8 @@ static inline const struct json *loaded_json(struct loaded *l, const char *text)
     for (char *c = copy; *c; c++)
         if (*c == '\'')
             *c = '"';
-    cr_assert(eq(int, json_read(&l->arena, copy, strlen(copy), false, &value, NULL), 0), "%s", text);
+    cr_assert(eq(int, json_read(&l->arena, copy, strlen(copy), false, &value, NULL), 0), "%s",
+              text);
     return value;
 }
 

@@ -7,8 +7,9 @@
 #include "rule.h"
 
 TEST(load, a_file_tells_its_name_and_versions) {
-    static const char text[] = "// comment\n{\"$schema\": \"rules.schema.json\", \"qmp-shim-rules\": 1.0, \"name\": \"n\", \"summary\": \"s\", \"old\": \"o\",\n"
-                               "\"new\": \"n\", \"new-since\": \"2.12\", \"old-until\": \"6.0\", \"default\": \"deny\", /* none */ \"rules\": []}";
+    static const char text[] =
+        "// comment\n{\"$schema\": \"rules.schema.json\", \"qmp-shim-rules\": 1.0, \"name\": \"n\", \"summary\": \"s\", \"old\": \"o\",\n"
+        "\"new\": \"n\", \"new-since\": \"2.12\", \"old-until\": \"6.0\", \"default\": \"deny\", /* none */ \"rules\": []}";
     struct loaded l = {.arena = ARENA_INIT};
 
     l.source = (struct diag_source){"path", text, sizeof(text) - 1};
@@ -43,18 +44,21 @@ TEST(load, a_rule_with_all_it_can_have) {
     const struct rule *rule;
     struct loaded l;
 
-    loaded_init(&l, "{'name': 'one', 'summary': 's', 'for': 'old-client',"
-                    " 'old': {'execute': 'a', 'arguments': {'x': '$x'}, 'return': {}, 'error': {'class': 'C'}},"
-                    " 'new': [{'execute': 'b', 'return': {'y': '$y'}}, {'execute': 'c', 'arguments': {'y': '$y'}}],"
-                    " 'ask': {'execute': 'd'}, 'then': [{'execute': 'e'}, {'execute': 'f'}],"
-                    " 'emit': {'event': 'G'}, 'emit-before': [{'event': 'H'}], 'until': [{'event': 'I'}, {'event': 'J'}],"
-                    " 'hide': true, 'timeout': 0.5, 'remember': {'t': {'$x': {'y': '$y'}}}, 'recall': {'t': {'$x': {'y': '$y'}}},"
-                    " 'forget': {'t': '$x'}, 'conform': 'schema', 'vars': {'x': {'scale': 2}}, 'examples': []}");
+    loaded_init(
+        &l,
+        "{'name': 'one', 'summary': 's', 'for': 'old-client',"
+        " 'old': {'execute': 'a', 'arguments': {'x': '$x'}, 'return': {}, 'error': {'class': 'C'}},"
+        " 'new': [{'execute': 'b', 'return': {'y': '$y'}}, {'execute': 'c', 'arguments': {'y': '$y'}}],"
+        " 'ask': {'execute': 'd'}, 'then': [{'execute': 'e'}, {'execute': 'f'}],"
+        " 'emit': {'event': 'G'}, 'emit-before': [{'event': 'H'}], 'until': [{'event': 'I'}, {'event': 'J'}],"
+        " 'hide': true, 'timeout': 0.5, 'remember': {'t': {'$x': {'y': '$y'}}}, 'recall': {'t': {'$x': {'y': '$y'}}},"
+        " 'forget': {'t': '$x'}, 'conform': 'schema', 'vars': {'x': {'scale': 2}}, 'examples': []}");
     cr_assert(eq(int, l.r, 0), "%s", loaded_findings(&l));
     rule = &l.file.rules[0];
     cr_assert(eq(int, rule->kind, PICTURE_COMMAND));
     cr_assert(eq(int, rule->for_client, RULE_FOR_OLD_CLIENT));
-    cr_assert(rule->side[VARS_OLD].picture[0].reply[REPLY_RETURN] && rule->side[VARS_OLD].picture[0].reply[REPLY_ERROR]);
+    cr_assert(rule->side[VARS_OLD].picture[0].reply[REPLY_RETURN] &&
+              rule->side[VARS_OLD].picture[0].reply[REPLY_ERROR]);
     cr_assert(rule->side[VARS_NEW].is_list);
     cr_assert(eq(sz, rule->side[VARS_NEW].n, 2));
     cr_assert(eq(sz, rule->ask.n, 1));
@@ -73,9 +77,11 @@ TEST(load, a_rule_with_all_it_can_have) {
 TEST(load, names_of_commands_stand_alone_or_in_a_list) {
     struct loaded l;
 
-    loaded_init(&l, "{'name': 'one', 'command': 'a', 'old': {'error': {}}, 'new': {'error': {}}},"
-                    "{'name': 'two', 'command': ['a', 'b'], 'old': {'error': {}}, 'new': {'error': {}}},"
-                    "{'name': 'three', 'after-reply': ['c'], 'timeout': 3600, 'old': {'event': 'A'}, 'new': {'event': 'B'}}");
+    loaded_init(
+        &l,
+        "{'name': 'one', 'command': 'a', 'old': {'error': {}}, 'new': {'error': {}}},"
+        "{'name': 'two', 'command': ['a', 'b'], 'old': {'error': {}}, 'new': {'error': {}}},"
+        "{'name': 'three', 'after-reply': ['c'], 'timeout': 3600, 'old': {'event': 'A'}, 'new': {'event': 'B'}}");
     cr_assert(eq(int, l.r, 0));
     cr_assert(eq(str, (char *)l.file.rules[0].commands[0], "a"));
     cr_assert(l.file.rules[0].commands[1] == NULL);
@@ -99,12 +105,13 @@ TEST(load, what_is_without_fault_stays_beside_what_is_not) {
 
 /* one fault, wherever a byte is left out or the text ends: findings, never a crash */
 TEST(load, any_piece_of_a_file_is_judged) {
-    static const char text[] = "{\"qmp-shim-rules\": 1, \"name\": \"n\", \"rules\": [{\"name\": \"one\", \"for\": \"old-client\", "
-                               "\"old\": {\"execute\": \"a\", \"arguments\": {\"x\": \"$x:int\", \"*y\": [\"${y}-\", \"...\"], \"...\": null}}, "
-                               "\"new\": [{\"execute\": \"b\", \"return\": {\"z\": {\"$in\": [1, {\"$not\": 2}]}}}], "
-                               "\"vars\": {\"x\": {\"map\": [[1, 2]], \"default\": 1}}, \"until\": {\"event\": \"E\"}, \"timeout\": 5, "
-                               "\"remember\": {\"t\": {\"$x\": {}}}, \"conform\": {\"ask\": {\"execute\": \"q\"}, \"types\": [{\"n\": \"$name\", "
-                               "\"t\": \"$type\"}, \"...\"]}, \"examples\": [{\"old\": null, \"new\": {\"event\": \"E\"}, \"first\": []}]}]}";
+    static const char text[] =
+        "{\"qmp-shim-rules\": 1, \"name\": \"n\", \"rules\": [{\"name\": \"one\", \"for\": \"old-client\", "
+        "\"old\": {\"execute\": \"a\", \"arguments\": {\"x\": \"$x:int\", \"*y\": [\"${y}-\", \"...\"], \"...\": null}}, "
+        "\"new\": [{\"execute\": \"b\", \"return\": {\"z\": {\"$in\": [1, {\"$not\": 2}]}}}], "
+        "\"vars\": {\"x\": {\"map\": [[1, 2]], \"default\": 1}}, \"until\": {\"event\": \"E\"}, \"timeout\": 5, "
+        "\"remember\": {\"t\": {\"$x\": {}}}, \"conform\": {\"ask\": {\"execute\": \"q\"}, \"types\": [{\"n\": \"$name\", "
+        "\"t\": \"$type\"}, \"...\"]}, \"examples\": [{\"old\": null, \"new\": {\"event\": \"E\"}, \"first\": []}]}]}";
 
     for (size_t i = 0; i < sizeof(text) - 1; i++)
         for (size_t is_cut = 0; is_cut < 2; is_cut++) {

@@ -21,16 +21,19 @@ static void assert_row(const struct row *row, enum vars_side side, const char *m
 
     buffer_printf(&pattern, "{'m': %s}", row->pattern);
     buffer_printf(&value, row->value ? "{'m': %s}" : "{}", row->value);
-    loaded_rule(&l, side == VARS_OLD ? pattern.data : "{'m': '$x'}", side == VARS_NEW ? pattern.data : "{'m': '$x'}", more);
+    loaded_rule(&l, side == VARS_OLD ? pattern.data : "{'m': '$x'}",
+                side == VARS_NEW ? pattern.data : "{'m': '$x'}", more);
     b = bindings_new(&l.arena, &l.file.rules[0].vars, NULL);
     r = match_value(&l.arena, side, loaded_pattern(&l, side), loaded_json(&l, value.data), b);
-    cr_assert(eq(int, r, row->bound ? 0 : MATCH_E_NO), "%s, %s", row->pattern, row->value ? row->value : "absent");
+    cr_assert(eq(int, r, row->bound ? 0 : MATCH_E_NO), "%s, %s", row->pattern,
+              row->value ? row->value : "absent");
     cr_assert(eq(int, vars_intern(&l.arena, &l.file.rules[0].vars, "x", 1, &var), 0));
     if (row->bound)
         bound = b->value[var];
     if (row->bound && row->bound[0])
-        cr_assert(bound && json_equal(bound, loaded_json(&l, row->bound)), "%s, %s: %.*s", row->pattern, row->value,
-                  bound ? (int)bound->n_text : 0, bound ? bound->text : "");
+        cr_assert(bound && json_equal(bound, loaded_json(&l, row->bound)), "%s, %s: %.*s",
+                  row->pattern, row->value, bound ? (int)bound->n_text : 0,
+                  bound ? bound->text : "");
     else
         cr_assert(bound == NULL, "%s, %s", row->pattern, row->value ? row->value : "absent");
     loaded_deinit(&l);
@@ -189,7 +192,8 @@ TEST(match, lists_by_every_first_some_or_exact_elements) {
         {"[{'a': 1}, '...']", "[{'a': 1}, {'a': 1, 'b': 2}]", ""},
         {"[{'a': 1}, '...']", "[{'a': 1}, {'a': 2}]", NULL},
         {"[1, '...']", "1", NULL},
-        {"['...', {'a': 2, 'b': '$x'}, '...']", "[{'a': 1, 'b': 1}, {'a': 2, 'b': 2}, {'a': 2, 'b': 3}]", "2"},
+        {"['...', {'a': 2, 'b': '$x'}, '...']",
+         "[{'a': 1, 'b': 1}, {'a': 2, 'b': 2}, {'a': 2, 'b': 3}]", "2"},
         {"['...', {'a': 2, 'b': '$x'}, '...']", "[{'a': 1, 'b': 1}]", NULL},
         {"['...', '$x', '...']", "[]", NULL},
         {"['$x', 2]", "[1, 2]", "1"},
@@ -236,11 +240,14 @@ TEST(match, operators_guard) {
 }
 
 TEST(match, a_variable_holds_the_old_sides_value) {
-    static const struct row scaled = {"'$x'", "300", "0.3"}, mapped = {"'$x'", "'concluded'", "'completed'"}, unmapped = {"'$x'", "'?'", NULL},
-                            typed = {"'$x'", "5", "'5'"}, old = {"'$x'", "'?'", NULL};
+    static const struct row scaled = {"'$x'", "300", "0.3"},
+                            mapped = {"'$x'", "'concluded'", "'completed'"},
+                            unmapped = {"'$x'", "'?'", NULL}, typed = {"'$x'", "5", "'5'"},
+                            old = {"'$x'", "'?'", NULL};
 
     assert_row(&scaled, VARS_NEW, "'vars': {'x': {'scale': 1000, 'new': 'int'}}");
-    assert_row(&mapped, VARS_NEW, "'vars': {'x': {'map': [['running', 'running'], ['completed', 'concluded']]}}");
+    assert_row(&mapped, VARS_NEW,
+               "'vars': {'x': {'map': [['running', 'running'], ['completed', 'concluded']]}}");
     assert_row(&unmapped, VARS_NEW, "'vars': {'x': {'map': [['running', 'running']]}}");
     assert_row(&old, VARS_OLD, "'vars': {'x': {'map': [['running', 'running']]}}");
     assert_row(&typed, VARS_NEW, "'vars': {'x': {'old': 'str', 'new': 'int'}}");
@@ -250,9 +257,12 @@ TEST(match, what_does_not_fit_leaves_the_bindings_alone) {
     struct bindings *b;
     struct loaded l;
 
-    loaded_rule(&l, "{'a': '$x', 'b': [{'c': '$y'}, '...'], 'd': 1}", "{'a': '$x', 'b': [{'c': '$y'}, '...']}", "");
+    loaded_rule(&l, "{'a': '$x', 'b': [{'c': '$y'}, '...'], 'd': 1}",
+                "{'a': '$x', 'b': [{'c': '$y'}, '...']}", "");
     b = bindings_new(&l.arena, &l.file.rules[0].vars, NULL);
-    cr_assert(eq(int, match_value(&l.arena, VARS_OLD, loaded_pattern(&l, VARS_OLD), loaded_json(&l, "{'a': 1, 'b': [{'c': 2}], 'd': 2}"), b),
+    cr_assert(eq(int,
+                 match_value(&l.arena, VARS_OLD, loaded_pattern(&l, VARS_OLD),
+                             loaded_json(&l, "{'a': 1, 'b': [{'c': 2}], 'd': 2}"), b),
                  MATCH_E_NO));
     for (size_t i = 0; i < l.file.rules[0].vars.n; i++)
         cr_assert(b->value[i] == NULL);

@@ -16,7 +16,8 @@ static void assert_kind(const struct kind *k) {
 
     buffer_printf(&old, "{'m': %s}", k->text);
     loaded_rule(&l, old.data, "{}", "'for': 'old-client'");
-    cr_assert(eq(int, loaded_pattern(&l, VARS_OLD)->members[0].pattern.kind, k->kind), "%s", k->text);
+    cr_assert(eq(int, loaded_pattern(&l, VARS_OLD)->members[0].pattern.kind, k->kind), "%s",
+              k->text);
     loaded_deinit(&l);
     buffer_deinit(&old);
 }
@@ -63,7 +64,8 @@ TEST(pattern, members_know_their_names_and_marks) {
     const struct pattern *p;
     struct loaded l;
 
-    loaded_rule(&l, "{'plain': 1, '*optional': 2, '$$dollar': 3, '*': 4, '...': '$rest'}", "{}", "'for': 'old-client'");
+    loaded_rule(&l, "{'plain': 1, '*optional': 2, '$$dollar': 3, '*': 4, '...': '$rest'}", "{}",
+                "'for': 'old-client'");
     p = loaded_pattern(&l, VARS_OLD);
     cr_assert(eq(sz, p->n_members, 4));
     cr_assert(eq(int, p->rest, PATTERN_REST_VAR));
@@ -82,7 +84,9 @@ TEST(pattern, what_one_side_shows_of_arguments_or_data_is_implied_on_the_other) 
     const struct rule *rule;
     struct loaded l;
 
-    loaded_init(&l, "{'name': 'one', 'for': 'old-client', 'old': {'execute': 'a', 'arguments': {'x': 1}}, 'new': {'execute': 'b'}}");
+    loaded_init(
+        &l,
+        "{'name': 'one', 'for': 'old-client', 'old': {'execute': 'a', 'arguments': {'x': 1}}, 'new': {'execute': 'b'}}");
     cr_assert(eq(int, l.r, 0));
     rule = &l.file.rules[0];
     for (size_t side = 0; side < 2; side++)
@@ -94,11 +98,15 @@ TEST(pattern, lists_with_a_variable_in_common_have_rows_in_common) {
     const struct rule *rule;
     struct loaded l;
 
-    loaded_rule(&l, "{'p': [{'a': '$x'}, '...'], 'q': ['$y', '...']}", "{'r': [{'b': '$x'}, '...'], 's': [{'c': 1}, '...']}", "'for': 'old-client'");
+    loaded_rule(&l, "{'p': [{'a': '$x'}, '...'], 'q': ['$y', '...']}",
+                "{'r': [{'b': '$x'}, '...'], 's': [{'c': 1}, '...']}", "'for': 'old-client'");
     rule = &l.file.rules[0];
-    cr_assert(eq(sz, loaded_pattern(&l, VARS_OLD)->members[0].pattern.group, loaded_pattern(&l, VARS_NEW)->members[0].pattern.group));
-    cr_assert(ne(sz, loaded_pattern(&l, VARS_OLD)->members[0].pattern.group, loaded_pattern(&l, VARS_OLD)->members[1].pattern.group));
-    cr_assert(ne(sz, loaded_pattern(&l, VARS_NEW)->members[1].pattern.group, loaded_pattern(&l, VARS_NEW)->members[0].pattern.group));
+    cr_assert(eq(sz, loaded_pattern(&l, VARS_OLD)->members[0].pattern.group,
+                 loaded_pattern(&l, VARS_NEW)->members[0].pattern.group));
+    cr_assert(ne(sz, loaded_pattern(&l, VARS_OLD)->members[0].pattern.group,
+                 loaded_pattern(&l, VARS_OLD)->members[1].pattern.group));
+    cr_assert(ne(sz, loaded_pattern(&l, VARS_NEW)->members[1].pattern.group,
+                 loaded_pattern(&l, VARS_NEW)->members[0].pattern.group));
     cr_assert(eq(sz, rule->vars.n, 2));
     loaded_deinit(&l);
 }
@@ -119,8 +127,10 @@ TEST(pattern, a_visit_comes_to_every_variable) {
     struct visited v = {0};
     struct loaded l;
 
-    loaded_rule(&l, "{'a': '$x', '*b': {'c': '$x', 'd': ['$y', '...']}, 'e': 'from ${x} to ${y}', 'f': {'$in': ['$z', 1]}, '...': '$rest'}", "{}",
-                "'for': 'old-client'");
+    loaded_rule(
+        &l,
+        "{'a': '$x', '*b': {'c': '$x', 'd': ['$y', '...']}, 'e': 'from ${x} to ${y}', 'f': {'$in': ['$z', 1]}, '...': '$rest'}",
+        "{}", "'for': 'old-client'");
     pattern_visit(loaded_pattern(&l, VARS_OLD), false, visit, &v);
     cr_assert(eq(sz, v.n, 7));
     cr_assert(eq(sz, v.n_optional, 3));

@@ -9,17 +9,20 @@
 #include "test.h"
 
 #define RULE(name, old, new) "{\"name\": \"" name "\", \"old\": {" old "}, \"new\": {" new "}}"
-#define FILE_OF(name, more, rules) "{\"qmp-shim-rules\": 1, \"name\": \"" name "\"" more ", \"rules\": [" rules "]}"
+#define FILE_OF(name, more, rules)                                                                 \
+    "{\"qmp-shim-rules\": 1, \"name\": \"" name "\"" more ", \"rules\": [" rules "]}"
 #define UNTIL(version) ", \"old-until\": \"" version "\""
 
-static int load(const char *const *texts, const struct program_options *options, struct program **ret_program, size_t *ret_n_errors) {
+static int load(const char *const *texts, const struct program_options *options,
+                struct program **ret_program, size_t *ret_n_errors) {
     struct program_source sources[8];
     struct diag_set diags;
     size_t n = 0;
     int r;
 
     for (; texts[n]; n++)
-        sources[n] = (struct program_source){.path = "case.jsonc", .text = texts[n], .n_text = strlen(texts[n])};
+        sources[n] = (struct program_source){
+            .path = "case.jsonc", .text = texts[n], .n_text = strlen(texts[n])};
     diag_set_init(&diags);
     r = program_load(sources, n, options, ret_program, &diags);
     *ret_n_errors = diags.n_errors;
@@ -41,12 +44,15 @@ TEST(program, files_stand_by_old_until_then_as_given) {
         FILE_OF("no-version", "", ""),
         FILE_OF("of-11", UNTIL("11.0"), ""),
         FILE_OF("of-6-first", UNTIL("6.0"), ""),
-        FILE_OF("by-its-rules", "", "{\"name\": \"one\", \"old-until\": \"7.0\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}}"),
+        FILE_OF(
+            "by-its-rules", "",
+            "{\"name\": \"one\", \"old-until\": \"7.0\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}}"),
         FILE_OF("of-6-second", UNTIL("6.0"), ""),
         FILE_OF("also-none", "", ""),
         NULL,
     };
-    static const char *const order[] = {"of-6-first", "of-6-second", "by-its-rules", "of-11", "no-version", "also-none"};
+    static const char *const order[] = {"of-6-first", "of-6-second", "by-its-rules",
+                                        "of-11",      "no-version",  "also-none"};
     struct program *p = loaded(texts);
 
     cr_assert(eq(sz, program_n_files(p), 6));
@@ -60,7 +66,9 @@ TEST(program, files_stand_by_old_until_then_as_given) {
 TEST(program, rules_are_numbered_along_the_chain) {
     static const char *const texts[] = {
         FILE_OF("late", UNTIL("9.0"), RULE("one", "\"execute\": \"a\"", "\"execute\": \"b\"")),
-        FILE_OF("early", UNTIL("2.0"), RULE("one", "\"execute\": \"a\"", "\"execute\": \"b\"") "," RULE("two", "\"execute\": \"c\"", "\"execute\": \"d\"")),
+        FILE_OF("early", UNTIL("2.0"),
+                RULE("one", "\"execute\": \"a\"", "\"execute\": \"b\"") "," RULE(
+                    "two", "\"execute\": \"c\"", "\"execute\": \"d\"")),
         NULL,
     };
     struct program *p = loaded(texts);
@@ -75,13 +83,19 @@ TEST(program, rules_are_numbered_along_the_chain) {
 
 TEST(program, names_lead_to_the_rules_that_show_them) {
     static const char *const texts[] = {
-        FILE_OF("one", "", RULE("command", "\"execute\": \"a\"", "\"execute\": \"b\"") "," RULE("event", "\"event\": \"a\"", "\"event\": \"B\"")
-                               "," RULE("error", "\"error\": {}", "\"error\": {}") "," RULE("greeting", "\"QMP\": {}", "\"QMP\": {}")),
-        FILE_OF("two", "",
-                "{\"name\": \"until\", \"for\": \"old-client\", \"old\": {\"execute\": \"b\"}, \"new\": [{\"execute\": \"c\"}, {\"execute\": \"d\"}], "
-                "\"until\": {\"event\": \"U\"}},"
-                "{\"name\": \"of\", \"command\": [\"x\", \"y\"], \"old\": {\"error\": {}}, \"new\": {\"error\": {}}},"
-                "{\"name\": \"after\", \"after-reply\": [\"z\"], \"old\": {\"event\": \"C\"}, \"new\": {\"event\": \"C\"}}"),
+        FILE_OF("one", "",
+                RULE("command", "\"execute\": \"a\"", "\"execute\": \"b\"") "," RULE(
+                    "event", "\"event\": \"a\"",
+                    "\"event\": \"B\"") "," RULE("error", "\"error\": {}",
+                                                 "\"error\": {}") "," RULE("greeting",
+                                                                           "\"QMP\": {}",
+                                                                           "\"QMP\": {}")),
+        FILE_OF(
+            "two", "",
+            "{\"name\": \"until\", \"for\": \"old-client\", \"old\": {\"execute\": \"b\"}, \"new\": [{\"execute\": \"c\"}, {\"execute\": \"d\"}], "
+            "\"until\": {\"event\": \"U\"}},"
+            "{\"name\": \"of\", \"command\": [\"x\", \"y\"], \"old\": {\"error\": {}}, \"new\": {\"error\": {}}},"
+            "{\"name\": \"after\", \"after-reply\": [\"z\"], \"old\": {\"event\": \"C\"}, \"new\": {\"event\": \"C\"}}"),
         NULL,
     };
     static const struct {
@@ -89,17 +103,21 @@ TEST(program, names_lead_to_the_rules_that_show_them) {
         const char *name;
         size_t n;
     } found[] = {
-        {PROGRAM_COMMAND, "a", 1}, {PROGRAM_COMMAND, "b", 2}, {PROGRAM_COMMAND, "d", 1},  {PROGRAM_COMMAND, "B", 0},  {PROGRAM_COMMAND, "", 0},
-        {PROGRAM_EVENT, "a", 1},   {PROGRAM_EVENT, "C", 2},   {PROGRAM_EVENT, "U", 0},    {PROGRAM_UNTIL, "U", 1},    {PROGRAM_REPLY_OF, "x", 1},
-        {PROGRAM_REPLY_OF, "y", 1}, {PROGRAM_REPLY_OF, "z", 1}, {PROGRAM_REPLY_OF, "a", 0}, {PROGRAM_GREETING, "", 2}, {PROGRAM_ERROR, "", 2},
+        {PROGRAM_COMMAND, "a", 1},  {PROGRAM_COMMAND, "b", 2},  {PROGRAM_COMMAND, "d", 1},
+        {PROGRAM_COMMAND, "B", 0},  {PROGRAM_COMMAND, "", 0},   {PROGRAM_EVENT, "a", 1},
+        {PROGRAM_EVENT, "C", 2},    {PROGRAM_EVENT, "U", 0},    {PROGRAM_UNTIL, "U", 1},
+        {PROGRAM_REPLY_OF, "x", 1}, {PROGRAM_REPLY_OF, "y", 1}, {PROGRAM_REPLY_OF, "z", 1},
+        {PROGRAM_REPLY_OF, "a", 0}, {PROGRAM_GREETING, "", 2},  {PROGRAM_ERROR, "", 2},
     };
     struct program *p = loaded(texts);
 
     for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
-        cr_assert(eq(sz, program_find(p, found[i].role, found[i].name, strlen(found[i].name)).n, found[i].n), "%d %s", (int)found[i].role,
-                  found[i].name);
+        cr_assert(eq(sz, program_find(p, found[i].role, found[i].name, strlen(found[i].name)).n,
+                     found[i].n),
+                  "%d %s", (int)found[i].role, found[i].name);
     cr_assert(program_has(p, PROGRAM_UNTIL));
-    cr_assert(eq(str, (char *)program_find(p, PROGRAM_COMMAND, "b", 1).use[0].rule->name, "command"));
+    cr_assert(
+        eq(str, (char *)program_find(p, PROGRAM_COMMAND, "b", 1).use[0].rule->name, "command"));
     cr_assert(eq(int, program_find(p, PROGRAM_COMMAND, "b", 1).use[0].side, VARS_NEW));
     cr_assert(eq(int, program_find(p, PROGRAM_COMMAND, "b", 1).use[1].side, VARS_OLD));
     program_unref(p);
@@ -112,7 +130,10 @@ TEST(program, many_names_are_all_found) {
 
     buffer_append_string(&text, "{\"qmp-shim-rules\": 1, \"name\": \"many\", \"rules\": [");
     for (int i = 0; i < 1000; i++)
-        buffer_printf(&text, "%s{\"name\": \"r%d\", \"old\": {\"execute\": \"old-%d\"}, \"new\": {\"execute\": \"new-%d\"}}", i ? "," : "", i, i, i);
+        buffer_printf(
+            &text,
+            "%s{\"name\": \"r%d\", \"old\": {\"execute\": \"old-%d\"}, \"new\": {\"execute\": \"new-%d\"}}",
+            i ? "," : "", i, i, i);
     buffer_append(&text, "]}", 3);
     p = loaded((const char *const[]){text.data, NULL});
     for (int i = 0; i < 1000; i++) {
@@ -127,11 +148,17 @@ TEST(program, many_names_are_all_found) {
 }
 
 TEST(program, an_error_in_any_file_or_from_the_check_makes_none) {
-    static const char *const bad_key[] = {FILE_OF("good", "", ""), FILE_OF("bad", ", \"key\": 1", ""), NULL};
-    static const char *const unbound[] = {FILE_OF("bad", "", RULE("one", "\"event\": \"A\", \"data\": {\"x\": \"$x\"}", "\"event\": \"B\"")), NULL};
+    static const char *const bad_key[] = {FILE_OF("good", "", ""),
+                                          FILE_OF("bad", ", \"key\": 1", ""), NULL};
+    static const char *const unbound[] = {
+        FILE_OF("bad", "",
+                RULE("one", "\"event\": \"A\", \"data\": {\"x\": \"$x\"}", "\"event\": \"B\"")),
+        NULL};
     static const char *const warned[] = {
-        FILE_OF("warned", "", "{\"name\": \"one\", \"for\": \"old-client\", \"old\": {\"execute\": \"a\", \"arguments\": {\"*x\": \"$x\"}}, "
-                              "\"new\": {\"execute\": \"b\", \"arguments\": {\"y\": \"$x\"}}}"),
+        FILE_OF(
+            "warned", "",
+            "{\"name\": \"one\", \"for\": \"old-client\", \"old\": {\"execute\": \"a\", \"arguments\": {\"*x\": \"$x\"}}, "
+            "\"new\": {\"execute\": \"b\", \"arguments\": {\"y\": \"$x\"}}}"),
         NULL,
     };
     struct program_options options = {.client = DIALECT_OLD};
@@ -149,7 +176,8 @@ TEST(program, an_error_in_any_file_or_from_the_check_makes_none) {
 
 TEST(program, options_are_kept_and_the_clients_version_read) {
     static const char *const texts[] = {FILE_OF("one", "", ""), NULL};
-    struct program_options options = {.client = DIALECT_NEW, .client_version = "2.6", .no_probe = true};
+    struct program_options options = {
+        .client = DIALECT_NEW, .client_version = "2.6", .no_probe = true};
     struct program *p = NULL;
     struct version v;
     size_t n_errors;

@@ -11,14 +11,15 @@
 #include "test.h"
 
 /* a command renamed in 2.0, its old name gone since 6.0 */
-#define RENAMED "{\"name\": \"r\", \"new-since\": \"2.0\", \"old-until\": \"6.0\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}"
+#define RENAMED                                                                                    \
+    "{\"name\": \"r\", \"new-since\": \"2.0\", \"old-until\": \"6.0\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}"
 /* one whose argument changed */
-#define CHANGED                                                                                                                              \
+#define CHANGED                                                                                                                                   \
     "{\"name\": \"r\", \"new-since\": \"2.0\", \"old-until\": \"6.0\", \"old\": {\"execute\": \"a\", \"arguments\": {\"x\": \"$x\"}}, \"new\": {" \
     "\"execute\": \"a\", \"arguments\": {\"y\": \"$x\"}}"
 
 struct scene {
-    const char *rule; /* without its closing brace */
+    const char *rule;     /* without its closing brace */
     const char *client;   /* "old", "new", or a version */
     const char *server;   /* a version; NULL: not known */
     const char *commands; /* what the server has; NULL: not asked */
@@ -28,20 +29,26 @@ struct scene {
 
 static struct program *program_of(const char *rules, const char *client) {
     struct program_options options = {.client = client[0] == 'n' ? DIALECT_NEW : DIALECT_OLD,
-                                      .client_version = client[0] >= '0' && client[0] <= '9' ? client : NULL};
+                                      .client_version =
+                                          client[0] >= '0' && client[0] <= '9' ? client : NULL};
     struct program *p = NULL;
     struct buffer text = BUFFER_INIT;
     struct diag_set diags;
 
     buffer_printf(&text, "{\"qmp-shim-rules\": 1, \"name\": \"case\", \"rules\": [%s]}", rules);
     diag_set_init(&diags);
-    cr_assert(eq(int, program_load(&(struct program_source){"case.jsonc", text.data, text.n}, 1, &options, &p, &diags), 0), "%s", rules);
+    cr_assert(eq(int,
+                 program_load(&(struct program_source){"case.jsonc", text.data, text.n}, 1,
+                              &options, &p, &diags),
+                 0),
+              "%s", rules);
     diag_set_deinit(&diags);
     buffer_deinit(&text);
     return p;
 }
 
-static struct selection *select_for(struct arena *arena, const struct program *p, const char *server, const char *commands) {
+static struct selection *select_for(struct arena *arena, const struct program *p,
+                                    const char *server, const char *commands) {
     struct selection_commands list = {NULL};
     struct version version = {0, 0, 0};
     struct selection *s = NULL;
@@ -65,8 +72,10 @@ static void assert_scene(const struct scene *scene) {
     buffer_printf(&rule, "%s}", scene->rule);
     p = program_of(rule.data, scene->client);
     s = select_for(&arena, p, scene->server, scene->commands);
-    cr_assert(s->state[0] == scene->state && s->reason[0] == scene->reason, "client %s, server %s, commands %s: %s", scene->client,
-              scene->server ? scene->server : "?", scene->commands ? scene->commands : "?", selection_reason_text((enum selection_reason)s->reason[0]));
+    cr_assert(s->state[0] == scene->state && s->reason[0] == scene->reason,
+              "client %s, server %s, commands %s: %s", scene->client,
+              scene->server ? scene->server : "?", scene->commands ? scene->commands : "?",
+              selection_reason_text((enum selection_reason)s->reason[0]));
     cr_assert(eq(sz, s->n_working, scene->state != SELECTION_RESTS));
     selection_free(s);
     program_unref(p);
@@ -88,7 +97,8 @@ TEST(selection, by_dialect_the_server_must_have_the_other_form) {
         {RENAMED, "new", "5.9", NULL, SELECTION_NEW_CLIENT, SELECTION_WORKS},
         {RENAMED, "new", "6.0", NULL, SELECTION_RESTS, SELECTION_SERVER_LACKS},
         {RENAMED ", \"for\": \"new-client\"", "old", "7.0", NULL, SELECTION_RESTS, SELECTION_FOR},
-        {RENAMED ", \"for\": \"old-client\"", "old", "7.0", NULL, SELECTION_OLD_CLIENT, SELECTION_WORKS},
+        {RENAMED ", \"for\": \"old-client\"", "old", "7.0", NULL, SELECTION_OLD_CLIENT,
+         SELECTION_WORKS},
     };
 
     assert_scenes(scenes, sizeof(scenes) / sizeof(scenes[0]));
@@ -114,7 +124,8 @@ TEST(selection, by_version_a_rule_rests_when_both_understand_each_other) {
 TEST(selection, the_servers_own_word_counts_for_more_than_its_number) {
     static const struct scene scenes[] = {
         {RENAMED, "1.0", "5.0", "[{\"name\": \"b\"}]", SELECTION_OLD_CLIENT, SELECTION_WORKS},
-        {RENAMED, "1.0", "7.0", "[{\"name\": \"a\"}, {\"name\": \"b\"}]", SELECTION_RESTS, SELECTION_SERVER_HAS},
+        {RENAMED, "1.0", "7.0", "[{\"name\": \"a\"}, {\"name\": \"b\"}]", SELECTION_RESTS,
+         SELECTION_SERVER_HAS},
         {RENAMED, "1.0", "7.0", "[{\"name\": \"c\"}]", SELECTION_RESTS, SELECTION_COMMAND_LACKED},
         {RENAMED, "1.0", "7.0", "[]", SELECTION_RESTS, SELECTION_COMMAND_LACKED},
         {RENAMED, "3.0", "2.5", "[{\"name\": \"a\"}]", SELECTION_NEW_CLIENT, SELECTION_WORKS},
@@ -128,11 +139,14 @@ TEST(selection, the_servers_own_word_counts_for_more_than_its_number) {
 }
 
 TEST(selection, a_name_may_be_bridged_by_the_next_file) {
-    static const char first[] = "{\"qmp-shim-rules\": 1, \"name\": \"one\", \"old-until\": \"2.0\", \"rules\": ["
-                                "{\"name\": \"r\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}}]}";
-    static const char second[] = "{\"qmp-shim-rules\": 1, \"name\": \"two\", \"old-until\": \"6.0\", \"rules\": ["
-                                 "{\"name\": \"r\", \"old\": {\"execute\": \"b\"}, \"new\": {\"execute\": \"c\"}}]}";
-    struct program_source sources[] = {{"one", first, sizeof(first) - 1}, {"two", second, sizeof(second) - 1}};
+    static const char first[] =
+        "{\"qmp-shim-rules\": 1, \"name\": \"one\", \"old-until\": \"2.0\", \"rules\": ["
+        "{\"name\": \"r\", \"old\": {\"execute\": \"a\"}, \"new\": {\"execute\": \"b\"}}]}";
+    static const char second[] =
+        "{\"qmp-shim-rules\": 1, \"name\": \"two\", \"old-until\": \"6.0\", \"rules\": ["
+        "{\"name\": \"r\", \"old\": {\"execute\": \"b\"}, \"new\": {\"execute\": \"c\"}}]}";
+    struct program_source sources[] = {{"one", first, sizeof(first) - 1},
+                                       {"two", second, sizeof(second) - 1}};
     struct program_options options = {.client_version = "1.0"};
     struct arena arena = ARENA_INIT;
     struct program *p = NULL;
@@ -154,8 +168,11 @@ TEST(selection, a_name_may_be_bridged_by_the_next_file) {
 }
 
 TEST(selection, the_server_is_asked_only_where_versions_decide) {
-    struct program *by_dialect = program_of(RENAMED "}", "old"), *by_version = program_of(RENAMED "}", "1.0"),
-                   *events = program_of("{\"name\": \"r\", \"old\": {\"event\": \"A\"}, \"new\": {\"event\": \"B\"}}", "1.0");
+    struct program
+        *by_dialect = program_of(RENAMED "}", "old"),
+        *by_version = program_of(RENAMED "}", "1.0"),
+        *events = program_of(
+            "{\"name\": \"r\", \"old\": {\"event\": \"A\"}, \"new\": {\"event\": \"B\"}}", "1.0");
 
     cr_assert(not(selection_wants_probe(by_dialect)));
     cr_assert(selection_wants_probe(by_version));
@@ -174,7 +191,8 @@ TEST(selection, client_and_server_stand_at_the_ends_of_the_chain) {
     cr_assert(not(s->is_ascending));
     cr_assert(selection_is_working(s, rule));
     cr_assert(eq(int, selection_client_side(s, rule), VARS_NEW));
-    cr_assert(selection_is_client_side(s, rule, VARS_NEW) && !selection_is_client_side(s, rule, VARS_OLD));
+    cr_assert(selection_is_client_side(s, rule, VARS_NEW) &&
+              !selection_is_client_side(s, rule, VARS_OLD));
     selection_free(s);
     program_unref(p);
     arena_deinit(&arena);

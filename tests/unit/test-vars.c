@@ -11,7 +11,8 @@ struct conversion {
     const char *old, *new; /* NULL: it has no counterpart there */
 };
 
-static void assert_converted(struct loaded *l, enum vars_side to, const char *from, const char *wanted) {
+static void assert_converted(struct loaded *l, enum vars_side to, const char *from,
+                             const char *wanted) {
     const struct var *x = &l->file.rules[0].vars.var[0];
     const struct json *value = NULL;
     int r;
@@ -19,7 +20,8 @@ static void assert_converted(struct loaded *l, enum vars_side to, const char *fr
     r = vars_convert(&l->arena, x, to, loaded_json(l, from), &value);
     cr_assert(eq(int, r, wanted ? 0 : VARS_E_UNFIT), "%s", from);
     if (wanted)
-        cr_assert(value->n_text == strlen(loaded_json(l, wanted)->text) && memcmp(value->text, loaded_json(l, wanted)->text, value->n_text) == 0,
+        cr_assert(value->n_text == strlen(loaded_json(l, wanted)->text) &&
+                      memcmp(value->text, loaded_json(l, wanted)->text, value->n_text) == 0,
                   "%s: %.*s, not %s", from, (int)value->n_text, value->text, wanted);
 }
 
@@ -31,7 +33,7 @@ static void assert_conversion(const struct conversion *c, bool is_back_too) {
     loaded_rule(&l, "{'a': '$x'}", "{'a': '$x'}", more.data);
     if (c->old)
         assert_converted(&l, VARS_NEW, c->old, c->new);
-    if (c->new && is_back_too)
+    if (c->new &&is_back_too)
         assert_converted(&l, VARS_OLD, c->new, c->old);
     loaded_deinit(&l);
     buffer_deinit(&more);
@@ -123,7 +125,8 @@ TEST(vars, a_name_is_met_once) {
 TEST(vars, new_scalars_know_their_text) {
     struct arena arena = ARENA_INIT;
     const struct json *s = vars_new_string(&arena, "a\"\n", 3);
-    const struct json *n = vars_new_number(&arena, (struct number){.negative = true, .mantissa = 5, .exponent = 2});
+    const struct json *n =
+        vars_new_number(&arena, (struct number){.negative = true, .mantissa = 5, .exponent = 2});
 
     cr_assert(s->n_text == 7 && memcmp(s->text, "\"a\\\"\\n\"", 7) == 0);
     cr_assert(eq(int, memcmp(s->string, "a\"\n", 3), 0));

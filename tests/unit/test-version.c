@@ -27,21 +27,26 @@ TEST(version, one_to_three_numbers) {
 }
 
 TEST(version, anything_else_is_none) {
-    static const char *const texts[] = {"", ".", "1.", ".1", "1..2", "v1", "1.2.3.4", "1.2a", " 1", "1 ", "-1", "100000", "1.2.", "1,2", "0x1"};
+    static const char *const texts[] = {"",   ".",       "1.",   ".1",  "1..2",
+                                        "v1", "1.2.3.4", "1.2a", " 1",  "1 ",
+                                        "-1", "100000",  "1.2.", "1,2", "0x1"};
     struct version v;
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-        cr_assert(eq(int, version_read(texts[i], strlen(texts[i]), &v), VERSION_E_INVALID), "%s", texts[i]);
+        cr_assert(eq(int, version_read(texts[i], strlen(texts[i]), &v), VERSION_E_INVALID), "%s",
+                  texts[i]);
 }
 
 TEST(version, order_is_by_number_not_by_text) {
-    static const char *const ascending[] = {"0.9", "0.12.1", "0.14", "1.0", "1.2", "1.2.1", "1.10", "2.0", "10.0", "11"};
+    static const char *const ascending[] = {"0.9",   "0.12.1", "0.14", "1.0",  "1.2",
+                                            "1.2.1", "1.10",   "2.0",  "10.0", "11"};
 
     for (size_t i = 0; i < ARRAY_SIZE(ascending); i++)
         for (size_t k = 0; k < ARRAY_SIZE(ascending); k++) {
             int order = version_compare(version(ascending[i]), version(ascending[k]));
 
-            cr_assert(eq(int, (order > 0) - (order < 0), (i > k) - (i < k)), "%s, %s", ascending[i], ascending[k]);
+            cr_assert(eq(int, (order > 0) - (order < 0), (i > k) - (i < k)), "%s, %s", ascending[i],
+                      ascending[k]);
         }
     cr_assert(eq(int, version_compare(version("6"), version("6.0.0")), 0));
 }
@@ -60,9 +65,17 @@ static int read_greeting(const char *text, struct version *ret) {
 TEST(version, greeting_tells_three_numbers_or_a_text) {
     struct version v;
 
-    cr_assert(eq(int, read_greeting("{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"Debian\"}}}", &v), 0));
+    cr_assert(eq(
+        int,
+        read_greeting(
+            "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"Debian\"}}}",
+            &v),
+        0));
     cr_assert(eq(int, version_compare(v, version("7.2.22")), 0));
-    cr_assert(eq(int, read_greeting("{\"QMP\": {\"version\": {\"qemu\": \"0.12.50\", \"package\": \"\"}}}", &v), 0));
+    cr_assert(eq(
+        int,
+        read_greeting("{\"QMP\": {\"version\": {\"qemu\": \"0.12.50\", \"package\": \"\"}}}", &v),
+        0));
     cr_assert(eq(int, version_compare(v, version("0.12.50")), 0));
 }
 
