@@ -12,6 +12,7 @@ const struct command *const command_table[] = {
     &command_explain,
     &command_list,
     &command_status,
+    &command_show,
     &command_help,
     NULL,
 };
