@@ -50,6 +50,7 @@ static const struct command_option run_options[] = {
      "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given, else none"},
     {261, "no-rules", NULL, "let everything pass unchanged"},
     {262, "no-probe", NULL, "do not ask the server which commands it has"},
+    {278, "compact", NULL, "send commands without blanks and with short ids, which\nQEMU reads sooner"},
     {263, "log-level", "LEVEL", "error, warning, info or debug (default: info)"},
     {264, SETTINGS_CONFIG, "FILE", "a file that may say all this, too"},
     {265, SETTINGS_INSTANCE, "NAME",
@@ -193,6 +194,7 @@ static int run_apply(struct run *run, const struct conf *conf, struct server *se
     server_set_program(server, program);
     program_unref(program);
     server_set_access_take(server, &access);
+    server_set_compact(server, conf->compact);
     server_set_drain(server, conf->drain_timeout * 1000);
     return 0;
 }

@@ -43,6 +43,7 @@ static const struct conf_key keys[] = {
     KEY("rules", CONF_LIST, rules),
     KEY("no-rules", CONF_FLAG, no_rules),
     KEY("no-probe", CONF_FLAG, no_probe),
+    KEY("compact", CONF_FLAG, compact),
     KEY_WORD("log-level", log_level, level_words),
     KEY("control", CONF_TEXT, control),
     KEY("metrics", CONF_TEXT, metrics),

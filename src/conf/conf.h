@@ -45,7 +45,7 @@ struct conf {
     const char *client;           /* "old" or "new" */
     const char *client_version;
     struct conf_list rules;
-    bool no_rules, no_probe;
+    bool no_rules, no_probe, compact;
     const char *log_level;
     const char *control, *metrics; /* paths */
     const char *trace;             /* a path */

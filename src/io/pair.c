@@ -328,6 +328,8 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     if (r < 0)
         return r;
     r = session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
+    if (r == 0 && p->shared->is_compact)
+        session_compact(p->session);
     if (r == 0 && p->shared->trace)
         pair_start_record(p);
     return r;

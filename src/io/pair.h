@@ -37,6 +37,7 @@ struct pair_shared {
     struct tally *tally;
     struct tracefile *trace; /* NULL: nothing is recorded */
     struct limits limits;
+    bool is_compact;      /* send commands in short (proxy/compact.h) */
     uint64_t patience_ms; /* for a server that is not there yet */
     char *text;           /* everything is read into this; nothing refers to it between two reads */
     size_t n_text;

@@ -443,6 +443,10 @@ void server_set_access_take(struct server *s, struct access *access) {
     *access = (struct access)ACCESS_INIT;
 }
 
+void server_set_compact(struct server *s, bool is_compact) {
+    s->shared.is_compact = is_compact;
+}
+
 void server_set_trace(struct server *s, struct tracefile *trace) {
     s->shared.trace = trace;
 }

@@ -47,6 +47,9 @@ void server_set_program(struct server *s, struct program *program);
 /* who may connect from now on; @access is consumed */
 void server_set_access_take(struct server *s, struct access *access);
 
+/* send the commands of the sessions that begin from now on in short (proxy/compact.h), or not */
+void server_set_compact(struct server *s, bool is_compact);
+
 /* record what sessions say from now on in @trace, which must outlive the server */
 void server_set_trace(struct server *s, struct tracefile *trace);
 

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "proxy/compact.h"
 #include "proxy/rides.h"
 #include "proxy/session.h"
 #include "qmp/frame.h"
@@ -92,6 +93,7 @@ struct session {
 
     struct input input[2];
     struct out out[2];
+    struct compact compact;
 
     struct list tasks;
     size_t n_in_flight;
@@ -125,6 +127,8 @@ struct session {
 /* --- session.c --- */
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
                    size_t n_to_text, const char *note);
+/* a whole command goes to the server.  Return: 0 or -ENOMEM */
+int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed);
 /* must in-band commands of the client wait? */
 bool session_is_blocked(const struct session *s);
 /* tell the observer which rules work; once a session */

@@ -31,6 +31,7 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
     frame_reader_init(&s->input[SIDE_SERVER].reader, FRAME_SERVER);
     out_init(&s->out[SIDE_CLIENT]);
     out_init(&s->out[SIDE_SERVER]);
+    compact_init(&s->compact);
     list_init(&s->tasks);
     list_init(&s->queue);
     list_init(&s->deferred);
@@ -68,6 +69,7 @@ struct session *session_free(struct session *s) {
         out_deinit(&s->out[side]);
     }
     fds_deinit(&s->blank_fds);
+    compact_deinit(&s->compact);
     engine_deinit(&s->engine);
     free(s->has_failed);
     program_unref(s->program);
@@ -197,11 +199,35 @@ static int look_for_oob(struct session *s, const char *text, size_t n) {
     return 0;
 }
 
+void session_compact(struct session *s) {
+    s->compact.is_on = true;
+}
+
+static bool is_compact(const struct session *s) {
+    return s->compact.is_on && !s->is_oob;
+}
+
+int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct fds fds;
+    int r = COMPACT_E_AS_IT_IS;
+
+    if (is_compact(s))
+        r = compact_command(&s->compact, text, n, s->limits.max_pending, &b);
+    if (r == COMPACT_E_AS_IT_IS)
+        return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
+    if (r < 0)
+        return r;
+    fds = rides_last(rides);
+    out_ride_take(&s->out[SIDE_SERVER], &fds);
+    return out_copy(&s->out[SIDE_SERVER], b.data, b.n);
+}
+
 static int client_passes(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
     s->n_sent++;
     if (frame && is_command(frame))
         s->has_fds_upstream = false;
-    return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
+    return session_send_command(s, text, n, rides, is_borrowed);
 }
 
 /* Only the first one that succeeds; under a policy, only what every server reads as one. */
@@ -267,6 +293,8 @@ static int client_blank(struct session *s, const char *text, size_t n, struct ri
         in->skips_eol = newline == NULL;
     }
     s->has_fds_upstream = s->has_fds_upstream || !rides_is_empty(rides);
+    if (is_compact(s) && rides_is_empty(rides))
+        return 0;
     return rides_push(rides, &s->out[SIDE_SERVER], text + n_skipped, n - n_skipped, is_borrowed);
 }
 
@@ -285,6 +313,7 @@ static int client_refuse_raw(struct session *s, struct rides *rides) {
 static int client_raw(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
     if (s->is_deny)
         return client_refuse_raw(s, rides);
+    s->compact.is_on = false;
     s->is_uncertain = true;
     s->has_fds_upstream = s->has_fds_upstream || !rides_is_empty(rides);
     return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
@@ -432,14 +461,26 @@ static int pass_bytes(struct session *s, enum side from, enum deferred_kind kind
 }
 
 static int object(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     const struct frame *frame = frame_reader_frame(&s->input[from].reader);
-    int r;
+    struct frame restored;
+    int r = COMPACT_E_AS_IT_IS;
 
     s->stats.n_messages[from]++;
     if (from == SIDE_CLIENT)
         return client_input(s, DEFERRED_OBJECT, text, n, frame, rides, is_borrowed);
+    if (compact_is_waiting(&s->compact))
+        r = compact_reply(&s->compact, text, n, frame, &b, &restored);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        text = b.data;
+        n = b.n;
+        frame = &restored;
+        is_borrowed = false;
+    }
     r = server_object(s, text, n, frame, rides);
-    return r < 0 || is_borrowed ? r : out_settle(&s->out[SIDE_CLIENT]); /* @text is the tail, which goes */
+    return r < 0 || is_borrowed ? r : out_settle(&s->out[SIDE_CLIENT]); /* @text goes */
 }
 
 /* the tail, with what has just come, as one text */
@@ -477,6 +518,8 @@ static int whole_object(struct session *s, enum side from, const char *text, siz
 static bool is_kept(const struct session *s, enum side from, const char *text, const struct frame *frame) {
     if (from == SIDE_CLIENT && (session_is_blocked(s) || !list_is_empty(&s->deferred)))
         return true; /* the client is not read on, see session_wants() */
+    if (compact_is_waiting(&s->compact) && (frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR))
+        return true; /* the client's id must be put back, whatever the size */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
     if (from == SIDE_CLIENT && s->is_deny)

@@ -50,6 +50,9 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
 /* from now on the observer is told of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED) */
 void session_tell_traffic(struct session *s);
 
+/* from now on, send commands without what the server does not need (compact.h) */
+void session_compact(struct session *s);
+
 /* everything held is dropped and its fds are closed.  Return: NULL */
 struct session *session_free(struct session *s);
 

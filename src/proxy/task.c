@@ -149,6 +149,7 @@ static void note_failure(struct session *s, struct task *t) {
 /* send @text under an id of the shim's own, so that its reply is found */
 static int send_tracked(struct session *s, struct task *t, const char *text, size_t n, bool is_own) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct rides none = RIDES_INIT;
     struct fds fds = rides_last(&t->rides);
     char id[48];
     int r;
@@ -161,7 +162,7 @@ static int send_tracked(struct session *s, struct task *t, const char *text, siz
     r = message_put_id(&b, FRAME_CLIENT, text, n, id, strlen(id));
     if (r == 0 && is_own)
         buffer_append_string(&b, "\r\n");
-    return r < 0 || b.failed ? -ENOMEM : out_copy(&s->out[SIDE_SERVER], b.data, b.n);
+    return r < 0 || b.failed ? -ENOMEM : session_send_command(s, b.data, b.n, &none, false);
 }
 
 /* a command of the shim's own */
@@ -446,7 +447,7 @@ static int pass_raw(struct session *s, struct task *t) {
     int r;
 
     s->n_sent++;
-    r = rides_push(&t->rides, &s->out[SIDE_SERVER], t->raw.data, t->raw.n, false);
+    r = session_send_command(s, t->raw.data, t->raw.n, &t->rides, false);
     task_free(s, t);
     return r;
 }
@@ -454,6 +455,7 @@ static int pass_raw(struct session *s, struct task *t) {
 /* its reply is nobody's business here */
 static int send_untracked(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
+    struct rides none = RIDES_INIT;
     struct fds fds;
     int r;
 
@@ -462,7 +464,7 @@ static int send_untracked(struct session *s, struct task *t) {
     s->n_sent++;
     fds = rides_last(&t->rides);
     out_ride_take(&s->out[SIDE_SERVER], &fds);
-    r = out_copy(&s->out[SIDE_SERVER], x->message.text, x->message.n_text);
+    r = session_send_command(s, x->message.text, x->message.n_text, &none, false);
     task_free(s, t);
     return r;
 }
