@@ -13,6 +13,7 @@ const struct command *const command_table[] = {
     &command_list,
     &command_status,
     &command_show,
+    &command_replay,
     &command_help,
     NULL,
 };

@@ -37,6 +37,7 @@ extern const struct command command_explain;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_show;
+extern const struct command command_replay;
 extern const struct command command_help;
 
 /* all of them in the order of the help; ended by NULL */
