@@ -6,8 +6,10 @@
 
 #include "json/writer.h"
 
-/* a longer text has no captures: looking for them tries every place for each of them */
-enum { MATCH_MAX_TEXT_BYTES = 4096 };
+enum {
+    MATCH_MAX_TEXT_BYTES = 4096, /* a longer text has no captures */
+    MATCH_MAX_TRIES = 1000, /* of captures in one text, where variables do not take the first */
+};
 
 struct match {
     struct arena *arena;
@@ -66,42 +68,72 @@ static int bind_text(struct match *m, size_t var, const char *text, size_t n, st
     return value ? bind(m, var, value, b) : -ENOMEM;
 }
 
-/* the rest of the text against the rest of the pieces; the capture before piece @i began at @from */
-static int match_pieces(struct match *m, const struct pattern *p, size_t i, const char *from,
-                        const char *end, struct bindings *b) {
-    const struct pattern_piece *piece = &p->pieces[i];
-    bool is_last = i + 1 == p->n_pieces;
-    int r;
+struct text {
+    const struct pattern *p;
+    const char *end;
+    size_t n_tries;
+};
 
-    for (const char *at = from; at + piece->n_text <= end; at++) {
+enum { MATCH_E_NEVER = MATCH_E_NO + 1 }; /* nor if an earlier capture were longer */
+
+/* Return: where piece @i stands next, at @from or behind it; NULL: nowhere */
+static const char *find_piece(const struct text *t, size_t i, const char *from) {
+    const struct pattern_piece *piece = &t->p->pieces[i];
+
+    if (i + 1 < t->p->n_pieces)
+        return memmem(from, (size_t)(t->end - from), piece->text, piece->n_text);
+    if ((size_t)(t->end - from) < piece->n_text)
+        return NULL;
+    from = t->end - piece->n_text;
+    return memcmp(from, piece->text, piece->n_text) == 0 ? from : NULL;
+}
+
+/*
+ * The rest of the text against the pieces from @i on; the capture before
+ * piece @i began at @from.  A longer capture is tried only where a variable
+ * did not take the shorter one: if the pieces themselves are not found, they
+ * are not found further on either.
+ */
+static int match_pieces(struct match *m, struct text *t, size_t i, const char *from,
+                        struct bindings *b) {
+    bool is_last = i + 1 == t->p->n_pieces;
+    const char *at = find_piece(t, i, from);
+
+    if (!at)
+        return MATCH_E_NEVER;
+    for (; at; at = is_last || at == t->end ? NULL : find_piece(t, i, at + 1)) {
         struct bindings *fork;
+        int r;
 
-        if (memcmp(at, piece->text, piece->n_text) != 0 || (is_last && at + piece->n_text != end))
-            continue;
+        if (t->n_tries++ == MATCH_MAX_TRIES)
+            return MATCH_E_NEVER;
         fork = bindings_fork(m->arena, b);
         if (!fork)
             return -ENOMEM;
-        r = i > 0 ? bind_text(m, p->pieces[i - 1].var, from, (size_t)(at - from), fork) : 0;
+        r = bind_text(m, t->p->pieces[i - 1].var, from, (size_t)(at - from), fork);
         if (r == 0 && !is_last)
-            r = match_pieces(m, p, i + 1, at + piece->n_text, end, fork);
+            r = match_pieces(m, t, i + 1, at + t->p->pieces[i].n_text, fork);
         if (r == 0)
             bindings_join(b, fork);
-        if (r <= 0)
+        if (r != MATCH_E_NO)
             return r;
-        if (i == 0)
-            break; /* the text begins with the first piece or not at all */
     }
     return MATCH_E_NO;
 }
 
 static int match_text(struct match *m, const struct pattern *p, const struct json *value,
                       struct bindings *b) {
-    if (value->type != JSON_STRING || value->n_string < p->pieces[0].n_text ||
+    const struct pattern_piece *first = &p->pieces[0];
+    struct text t = {.p = p, .end = value->string + value->n_string};
+    int r;
+
+    if (value->type != JSON_STRING || value->n_string < first->n_text ||
         value->n_string > MATCH_MAX_TEXT_BYTES)
         return MATCH_E_NO;
-    if (memcmp(value->string, p->pieces[0].text, p->pieces[0].n_text) != 0)
+    if (memcmp(value->string, first->text, first->n_text) != 0)
         return MATCH_E_NO;
-    return match_pieces(m, p, 0, value->string, value->string + value->n_string, b);
+    r = match_pieces(m, &t, 1, value->string + first->n_text, b);
+    return r > 0 ? MATCH_E_NO : r;
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */

@@ -141,6 +141,26 @@ TEST(match, captures_take_the_shortest_text_that_fits) {
     assert_rows(rows, ARRAY_SIZE(rows), "");
 }
 
+/* a peer chooses the text: looking for many captures must not take long */
+TEST(match, a_text_that_nearly_fits_everywhere_is_given_up_soon) {
+    static const char *const patterns[] = {
+        "'${a}x${b}x${c}x${d}x${x}y'",
+        "'${a}x${b}x${c}x${d}x${x}x${a}y'",
+        "'${a}-${b}-${a}-${b}-${x}-${x}'",
+    };
+    char text[4096 + 3];
+
+    for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
+        for (size_t k = 0; k < 2; k++) {
+            struct row row = {patterns[i], text, NULL};
+
+            memset(text, k ? '-' : 'x', sizeof(text));
+            text[0] = text[4097] = '\'';
+            text[4098] = '\0';
+            assert_row(&row, VARS_OLD, "'for': 'old-client'");
+        }
+}
+
 TEST(match, a_text_beyond_the_limit_has_no_captures) {
     for (size_t n = 4090; n <= 4100; n++) {
         struct buffer value = BUFFER_INIT;
