@@ -410,7 +410,7 @@ static int replay_came(struct replay_session *s, const struct record *r) {
     if (r->is_blanked && r->n_text == 0)
         s->replay->n_blanked++;
     if (r->side == SIDE_SERVER && !r->is_part && (kind == FRAME_RETURN || kind == FRAME_ERROR))
-        return replay_reply(s, r->text);
+        return replay_reply(s, r->text + n_blanks);
     return replay_send(s, (enum side)r->side, r->text, r->n_text, replay_count_fds(r->fds));
 }
 
@@ -616,11 +616,11 @@ static void replay_case_head(const struct replay *replay, const struct record *r
 static void replay_case_came(struct replay_session *s, const struct record *r) {
     size_t n_blanks = strspn(r->text, " \t\r\n");
 
+    if (n_blanks == r->n_text && !r->fds)
+        return;
     if (r->ms > s->start_ms)
         printf("after %llums\n", (unsigned long long)(r->ms - s->start_ms));
     s->start_ms = r->ms;
-    if (n_blanks == r->n_text && !r->fds)
-        return;
     printf("%s ", r->side == SIDE_CLIENT ? "client>" : "qemu>");
     if (replay_is_json(r->text))
         replay_print_line(r->text + n_blanks);
