@@ -616,12 +616,17 @@ static int run(struct session *s, struct task *t) {
 /* --- beginnings --------------------------------------------------------------------------------------------------- */
 
 /* the client's id as JSON text, out of a message that may have single quotes */
-static int take_id(struct task *t) {
+static int take_id(const struct session *s, struct task *t, const struct frame *frame) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     const struct json *id;
     struct message m;
     int r;
 
+    /* what goes through the engine is read there; framing has seen its id, if all is plain */
+    if (t->kind == TASK_COMMAND && !s->is_oob && !frame->is_escaped && !frame->is_single_quoted && !frame->is_ambiguous) {
+        buffer_append(&t->id, t->raw.data + frame->id.at, frame->id.n);
+        return buffer_status(&t->id);
+    }
     r = message_read(&arena, t->raw.data, t->raw.n, &m);
     if (r)
         return r;
@@ -677,7 +682,7 @@ int task_begin_command(struct session *s, const char *text, size_t n, const stru
     buffer_append(&t->raw, text, n);
     r = buffer_status(&t->raw);
     if (r == 0)
-        r = take_id(t);
+        r = take_id(s, t, frame);
     if (r < 0)
         return r;
     /* what cannot be read, or whose id framing has not seen, is the server's to judge */

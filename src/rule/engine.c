@@ -429,20 +429,23 @@ static struct applied *new_applied(struct exchange *x) {
     return a;
 }
 
-/* does an event leave the chain here, under another name?  Then it is changed for sure, and not read again. */
+/* does the message leave the chain here, under another name?  Then it is changed for sure, and not read again. */
 static bool is_last_word(const struct exchange *x, const struct picture *write) {
     const struct picture *read = x->read;
+    size_t last_hop = x->from_client ? program_n_files(x->engine->program) - 1 : 0;
 
-    return x->message.kind == FRAME_EVENT && x->hop == 0 &&
+    return (x->message.kind == FRAME_EVENT || (x->from_client && x->rule->conform == CONFORM_NONE)) && x->hop == last_hop &&
            (write->n_name != read->n_name || memcmp(write->name, read->name, read->n_name) != 0);
 }
 
 /* Return: 0 or -ENOMEM */
-static int take_text(struct exchange *x, const struct buffer *text) {
+static int take_text(struct exchange *x, const struct buffer *text, const struct picture *write) {
     x->is_changed = true;
+    x->message.name = write->name;
+    x->message.n_name = write->n_name;
     x->message.text = arena_copy(&x->arena, text->data, text->n);
     x->message.n_text = text->n;
-    return x->message.text ? 0 : -ENOMEM;
+    return x->message.text ? note_name(x) : -ENOMEM;
 }
 
 /* the message as the other side's picture shows it.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
@@ -456,7 +459,7 @@ static int rewrite(struct exchange *x, const struct picture *write) {
     if (r)
         return r;
     if (is_last_word(x, write))
-        return take_text(x, &text);
+        return take_text(x, &text, write);
     r = message_read(&x->arena, text.data, text.n, &m);
     if (r)
         return error_fold(r);
