@@ -7,6 +7,7 @@
 
 const struct command *const command_table[] = {
     &command_run,
+    &command_exec,
     &command_check,
     &command_test,
     &command_explain,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd/command.h"
+#include "cmd/exec.h"
 #include "cmd/help.h"
 #include "json/diag.h"
 
@@ -58,7 +59,8 @@ static int main_command(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    int status = main_command(argc, argv);
+    int status = argc > 0 && exec_is_emulator(argv[0]) ? exec_as_emulator(argc, argv)
+                                                       : main_command(argc, argv);
 
     /* what was printed may still be on its way to a full disk or a closed pipe */
     if (fflush(stdout) == EOF && status == 0) {

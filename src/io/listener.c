@@ -115,6 +115,23 @@ void listener_adopt_take(struct listener *l, int fd) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+int listener_own(struct listener *l) {
+    struct sockaddr_un address = {0};
+    socklen_t n = sizeof(address);
+    struct stat st;
+
+    if (getsockname(l->fd, (struct sockaddr *)&address, &n) < 0 || address.sun_path[0] == '\0')
+        return 0;
+    l->path = strndup(address.sun_path, sizeof(address.sun_path));
+    if (!l->path)
+        return -ENOMEM;
+    if (lstat(l->path, &st) == 0) {
+        l->device = st.st_dev;
+        l->inode = st.st_ino;
+    }
+    return 0;
+}
+
 /* by an fd, so that nothing but our socket is changed, whatever stands at its path by now */
 static int listener_permit_fd(const struct listener *l, int fd,
                               const struct listener_permit *permit, int *reterr_errno) {

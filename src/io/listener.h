@@ -67,6 +67,12 @@ int listener_bind(struct listener *l, const char *path, int *reterr_errno);
  */
 void listener_adopt_take(struct listener *l, int fd);
 
+/*
+ * listener_own() - an adopted socket's path is ours after all, to be removed at the end
+ * Return: 0 or -ENOMEM; does nothing when it has none.
+ */
+int listener_own(struct listener *l);
+
 /* who may connect, beside the owner */
 struct listener_permit {
     mode_t mode;

@@ -206,6 +206,11 @@ int server_adopt_take(struct server *s, int fd, const char *connect_path) {
         return -ENOMEM;
     }
     listener_adopt_take(&d->listener, fd);
+    /* QEMU, whom we stand for, takes its socket away when it ends, inherited or not */
+    if (s->lifeline.is_open && listener_own(&d->listener) < 0) {
+        door_close(d);
+        return -ENOMEM;
+    }
     return door_open(d);
 }
 
