@@ -282,7 +282,7 @@ row(4, "DeviceInUse while a job runs", [
     fails("block_stream", {"device": "slow0"}, "DeviceInUse", data={"device": "slow0"}),
 ], since="1.1")
 row(5, "NotSupported for what cannot be streamed", [
-    fails("block_stream", {"device": "cd0"}, "NotSupported"),
+    fails("block_stream", {"device": "cd0"}, "NotSupported", data={}),
     fails("block_stream", {"device": "nope"}, "DeviceNotFound", data={"device": "nope"}),
 ], since="1.1", own=None)
 row(6, "BLOCK_JOB_COMPLETED when there was nothing to copy", [
