@@ -29,7 +29,7 @@ enum {
 /* a command whose reply has not come */
 struct show_call {
     struct list in_session;
-    char *id, *name;
+    char *id, *name, *new_name; /* the last: behind the rules */
 };
 
 struct show_session {
@@ -317,40 +317,39 @@ static void show_call_free(struct show_session *session, struct show_call *c) {
     session->n_calls--;
     free(c->id);
     free(c->name);
+    free(c->new_name);
     free(c);
 }
 
-static void show_call_add(struct show_session *session, const char *text, struct exchange_label label) {
-    struct show_call *c = calloc(1, sizeof(*c));
+static void show_call_add(struct show_session *session, const struct exchanged *x, struct exchange_label label) {
+    struct exchange_label to = exchange_label(x->to_text, x->from);
+    struct show_call *c;
 
-    if (c) {
-        c->id = show_id(text, SIDE_CLIENT);
-        c->name = strndup(label.text, (size_t)label.n);
-    }
-    if (!c || !c->id || !c->name) {
-        session->show->is_out_of_memory = true;
-        free(c);
-        return;
-    }
     if (session->n_calls == SHOW_MAX_CALLS)
         show_call_free(session, list_entry(session->calls.next, struct show_call, in_session));
+    c = calloc(1, sizeof(*c));
+    if (!c) {
+        session->show->is_out_of_memory = true;
+        return;
+    }
+    c->id = show_id(x->text, SIDE_CLIENT);
+    c->name = strndup(label.text, (size_t)label.n);
+    c->new_name = strndup(to.text, (size_t)to.n);
     list_append(&session->calls, &c->in_session);
     session->n_calls++;
+    if (!c->id || !c->name || !c->new_name)
+        session->show->is_out_of_memory = true;
 }
 
-/* Return: the name of the command that is answered, for free(); NULL: not known */
-static char *show_call_take(struct show_session *session, const char *text) {
+/* Return: the command that is answered; NULL: not known */
+static struct show_call *show_call_find(struct show_session *session, const char *text) {
     _cleanup_(freep) char *id = show_id(text, SIDE_SERVER);
 
     list_for_each(i, &session->calls) {
         struct show_call *c = list_entry(i, struct show_call, in_session);
 
-        if (id && strcmp(c->id, id) == 0) {
-            char *name = steal(c->name);
-
-            show_call_free(session, c);
-            return name;
-        }
+        if (id && c->id && strcmp(c->id, id) == 0)
+            return c;
     }
     return NULL;
 }
@@ -363,11 +362,11 @@ static bool show_is_named(const char *text, int from, const char *name, bool is_
     return (label.kind == FRAME_EVENT) == is_event && (size_t)label.n == strlen(name) && memcmp(label.text, name, (size_t)label.n) == 0;
 }
 
-static bool show_wants(const struct show *s, const struct exchanged *x, const char *call) {
+static bool show_wants(const struct show *s, const struct exchanged *x, const struct show_call *call) {
     bool is_error = x->to_text && exchange_label(x->to_text, SIDE_SERVER).kind == FRAME_ERROR;
 
     if (s->command && !show_is_named(x->text, x->from, s->command, false) && !show_is_named(x->to_text, x->from, s->command, false) &&
-        !(call && strcmp(call, s->command) == 0))
+        !(call && (strcmp(call->name, s->command) == 0 || strcmp(call->new_name, s->command) == 0)))
         return false;
     if (s->event && !show_is_named(x->text, SIDE_SERVER, s->event, true) && !show_is_named(x->to_text, SIDE_SERVER, s->event, true))
         return false;
@@ -381,14 +380,16 @@ static bool show_wants(const struct show *s, const struct exchanged *x, const ch
 static void show_tell(void *userdata, const struct exchanged *x) {
     struct show_session *session = userdata;
     struct exchange_label label = exchange_label(x->text, x->from);
-    _cleanup_(freep) char *call = NULL;
+    struct show_call *call = NULL;
 
     if (x->from == SIDE_CLIENT && label.n > 0)
-        show_call_add(session, x->text, label);
+        show_call_add(session, x, label);
     if (x->to == SIDE_CLIENT && (label.kind == FRAME_RETURN || label.kind == FRAME_ERROR || x->kind == EXCHANGE_ANSWERED))
-        call = show_call_take(session, x->to_text);
+        call = show_call_find(session, x->to_text);
     if (show_wants(session->show, x, call))
-        show_line(session, x, call);
+        show_line(session, x, call ? call->name : NULL);
+    if (call)
+        show_call_free(session, call);
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------- */

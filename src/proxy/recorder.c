@@ -126,12 +126,11 @@ void recorder_note(struct recorder *r, int kind, const char *note, struct sessio
     struct record record = {.kind = kind, .ms = time.now_ms, .us = time.wall_us, .side = -1, .note = note};
 
     for (int side = 0; kind == RECORD_CLOSED && side < 2; side++) {
-        struct record sent = record;
+        struct record rest = {.kind = RECORD_CAME, .ms = time.now_ms, .us = time.wall_us, .side = side};
 
-        sent.kind = RECORD_OF(TRACE_SENT);
-        sent.side = side;
-        sent.note = NULL;
-        end(r, &r->sent[side], sent);
+        end(r, &r->came[side], rest);
+        rest.kind = RECORD_OF(TRACE_SENT);
+        end(r, &r->sent[side], rest);
     }
     emit(r, &record, false, true);
 }
