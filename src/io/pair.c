@@ -1,6 +1,7 @@
 #include "io/pair.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,8 +279,8 @@ static void pair_on_timer(uv_timer_t *timer) {
 static void pair_on_trace(void *userdata, const struct trace_item *item) {
     struct pair *p = userdata;
 
-    if (p->shared->trace)
-        recorder_tell(&p->recorder, item, pair_time(p));
+    if (p->recorder)
+        recorder_tell(p->recorder, item, pair_time(p));
     if (item->kind >= TRACE_CAME)
         return;
     if (item->kind == TRACE_FAILED)
@@ -293,21 +294,27 @@ static void pair_on_record(void *userdata, const struct record *r) {
     tracefile_write(p->shared->trace, r);
 }
 
-static void pair_start_record(struct pair *p) {
-    recorder_init(&p->recorder, p->id, p->shared->trace->redact, pair_on_record, p);
-    p->recorder.fd_kind = tracefile_fd_kind;
-    recorder_note(&p->recorder, RECORD_OPENED, NULL, pair_time(p));
+/* it is larger than all the rest, and most pairs have none.  Return: 0 or -ENOMEM */
+static int pair_start_record(struct pair *p) {
+    p->recorder = malloc(sizeof(*p->recorder));
+    if (!p->recorder)
+        return -ENOMEM;
+    recorder_init(p->recorder, p->id, p->shared->trace->redact, pair_on_record, p);
+    p->recorder->fd_kind = tracefile_fd_kind;
+    recorder_note(p->recorder, RECORD_OPENED, NULL, pair_time(p));
     session_tell_traffic(p->session);
+    return 0;
 }
 
 static void pair_end_record(struct pair *p) {
     if (p->session)
-        recorder_note(&p->recorder, RECORD_CLOSED, NULL, pair_time(p));
-    recorder_deinit(&p->recorder);
+        recorder_note(p->recorder, RECORD_CLOSED, NULL, pair_time(p));
+    recorder_deinit(p->recorder);
+    free(p->recorder);
 }
 
 static struct pair *pair_free(struct pair *p) {
-    if (p->shared->trace)
+    if (p->recorder)
         pair_end_record(p);
     if (p->server_fd >= 0)
         close(p->server_fd);
@@ -331,7 +338,7 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     if (r == 0 && p->shared->is_compact)
         session_compact(p->session);
     if (r == 0 && p->shared->trace)
-        pair_start_record(p);
+        r = pair_start_record(p);
     return r;
 }
 

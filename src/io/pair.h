@@ -68,7 +68,7 @@ struct pair {
     struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
     int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
-    struct recorder recorder; /* used if shared->trace is */
+    struct recorder *recorder; /* NULL: nothing is recorded */
     uv_timer_t timer; /* the next attempt to connect; later, a deadline of the session's or ours */
     uint64_t patient_until_ms;
     uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
