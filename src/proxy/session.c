@@ -110,9 +110,13 @@ static void name_rules(const struct session *s, const struct rule_file *file, st
     for (size_t i = 0; i < file->n_rules; i++) {
         if (!selection_is_working(s->engine.selection, &file->rules[i]))
             continue;
-        if (n++ == 0)
-            buffer_printf(b, "%s%s:", b->n > 0 ? "; " : "", file->name);
-        buffer_printf(b, " %s", file->rules[i].name);
+        if (n++ == 0) {
+            buffer_append_string(b, b->n > 0 ? "; " : "");
+            buffer_append_string(b, file->name);
+            buffer_append(b, ":", 1);
+        }
+        buffer_append(b, " ", 1);
+        buffer_append_string(b, file->rules[i].name);
     }
 }
 
