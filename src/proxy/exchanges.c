@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "json/reader.h"
+#include "json/value.h"
 #include "proxy/session.h"
 #include "qmp/message.h"
 
-enum { MAX_ID_BYTES = 200 }; /* two messages that differ by more do not differ by their ids alone */
+enum { MAX_ID_BYTES = 200 }; /* two replies that differ by more do not differ by their ids alone */
 
 /* --- messages ------------------------------------------------------------------------------------------ */
 
@@ -35,17 +37,40 @@ static int append_bare(struct buffer *b, const char *text) {
     return message_put_id(b, is_command ? FRAME_CLIENT : FRAME_SERVER, text, strlen(text), NULL, 0);
 }
 
+static bool is_same_label(struct exchange_label a, struct exchange_label b) {
+    return a.kind == b.kind && a.n == b.n && memcmp(a.text, b.text, (size_t)a.n) == 0;
+}
+
+/* the same but for their blanks? */
+static bool is_same_json(const struct buffer *a, const struct buffer *b) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
+    struct json *va, *vb;
+
+    if (json_read(&arena, a->data, a->n, false, &va, NULL) || json_read(&arena, b->data, b->n, false, &vb, NULL))
+        return false;
+    return json_equal(va, vb);
+}
+
 bool exchange_is_same(const char *a, const char *b) {
     _cleanup_(buffer_deinit) struct buffer bare_a = BUFFER_INIT, bare_b = BUFFER_INIT;
     size_t n_a = strlen(a), n_b = strlen(b);
+    struct exchange_label label_a, label_b;
 
     if (n_a == n_b && memcmp(a, b, n_a) == 0)
         return true;
-    if (n_a == 0 || n_b == 0 || a[0] != '{' || b[0] != '{' || size_max(n_a, n_b) - size_min(n_a, n_b) > MAX_ID_BYTES)
+    if (a[0] != '{' || b[0] != '{')
+        return false;
+    label_a = exchange_label(a, SIDE_CLIENT);
+    label_b = exchange_label(b, SIDE_CLIENT);
+    if (!is_same_label(label_a, label_b))
+        return false;
+    if (label_a.n == 0 && size_max(n_a, n_b) - size_min(n_a, n_b) > MAX_ID_BYTES)
         return false;
     if (append_bare(&bare_a, a) < 0 || append_bare(&bare_b, b) < 0)
         return false;
-    return bare_a.n == bare_b.n && memcmp(bare_a.data, bare_b.data, bare_a.n) == 0;
+    if (bare_a.n == bare_b.n && memcmp(bare_a.data, bare_b.data, bare_a.n) == 0)
+        return true;
+    return label_a.n > 0 && is_same_json(&bare_a, &bare_b);
 }
 
 /* --- what is open ---------------------------------------------------------------------------------------- */
