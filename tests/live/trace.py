@@ -193,6 +193,60 @@ def _():
         assert "not played" in program("replay", path, status=1)
 
 
+def tutorial():
+    """What the tutorial shows, in its order."""
+    with open(os.path.join(TOP, "man", "qmp-shim-tutorial.7"), encoding="utf-8") as page:
+        shown = re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed", page.read(), re.MULTILINE | re.DOTALL)
+    return [text.replace("\\e\n\t", "").replace("\\e", "\\") for text in shown]
+
+
+@tap.test("the tutorial's client fails without the rule and works with it, and each command does what is said")
+def _():
+    with qmplive.Place() as place:
+        path = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
+        here = place.path("tutorial")
+        os.mkdir(here)
+
+        def do(command, status=0):
+            line = command.replace("qmp-shim ", path + " ", 1)
+            done = subprocess.run(["sh", "-c", line], cwd=here, capture_output=True, text=True, timeout=60, check=False)
+            check_equal(done.returncode, status, "%s\n%s%s" % (command, done.stdout, done.stderr))
+            return done.stdout
+
+        def run(command):
+            """The client's life, through the shim."""
+            qemu = place.qemu()
+            os.symlink(qemu.path, os.path.join(here, "qemu.sock"))
+            argv = [path] + command.split()[1:] + ["--redact", REDACT]
+            shim = place.run(argv, "shim", cwd=here)
+            qmplive.until(lambda: os.path.exists(os.path.join(here, "shim.sock")) and " listening" in shim.said().replace('"', " "),
+                          "the tutorial's shim")
+            client = place.client(os.path.join(here, "shim.sock")).greet()
+            reply = client.command("object-add", arguments={"qom-type": "memory-backend-ram", "id": "m", "props": {"size": 1048576}})
+            client.command("quit")
+            client.read_to_end()
+            client.close()
+            shim.signal(qmplive.signal.SIGTERM)
+            check_equal(shim.wait(), 0)
+            os.unlink(os.path.join(here, "qemu.sock"))
+            return reply
+
+        record_, show, failed, rule, check, replay, run_, keep = tutorial()
+        assert "error" in run(record_)
+        assert "object-add" in do(show)
+        assert "size" in do(failed)
+        with open(os.path.join(here, "props.jsonc"), "w", encoding="utf-8") as file:
+            file.write(rule)
+        for command in check.splitlines():
+            do(command)
+        text = do(replay, 1)
+        assert "1 session played, 1 difference\n" in text, text
+        assert re.search(r'  \+ .*"object-add".*"size": 1048576', text), text
+        check_equal(run(run_), {"return": {}})
+        for command in keep.splitlines():
+            do(command)
+
+
 @tap.test("what is no trace is refused with its place")
 def _():
     with qmplive.Place() as place:
