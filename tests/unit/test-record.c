@@ -1,0 +1,300 @@
+#include "test.h"
+
+#include <string.h>
+
+#include "proxy/exchanges.h"
+#include "proxy/record.h"
+#include "proxy/recorder.h"
+#include "proxy/redact.h"
+
+/* --- lines ----------------------------------------------------------------------------------------- */
+
+TEST(record, every_byte_survives_a_line) {
+    struct arena arena = ARENA_INIT;
+    struct buffer line = BUFFER_INIT;
+    struct record r = {.kind = RECORD_CAME, .ms = 7, .us = 1234567890123456, .session = 3, .side = SIDE_SERVER}, back;
+    char bytes[256];
+
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i;
+    r.text = bytes;
+    r.n_text = sizeof(bytes);
+    cr_assert(eq(int, record_write(&r, &line), 0));
+    for (size_t i = 0; i + 1 < line.n; i++)
+        cr_assert(line.data[i] >= ' ' && line.data[i] <= '~', "byte %zu of the line is no printable ASCII", i);
+    cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
+    cr_assert(eq(sz, back.n_text, sizeof(bytes)));
+    cr_assert(memcmp(back.text, bytes, sizeof(bytes)) == 0);
+    cr_assert(back.kind == r.kind && back.ms == 7 && back.us == r.us && back.session == 3 && back.side == SIDE_SERVER);
+    buffer_deinit(&line);
+    arena_deinit(&arena);
+}
+
+TEST(record, all_members_survive_a_line) {
+    struct arena arena = ARENA_INIT;
+    struct buffer line = BUFFER_INIT;
+    struct record r = {.kind = RECORD_OF(TRACE_REWRITTEN), .side = -1, .text = "", .to_text = "b", .n_to_text = 1,
+                       .rule = "r\"", .note = "n", .fds = "file socket", .is_part = true, .is_blanked = true};
+    struct record back;
+
+    cr_assert(eq(int, record_write(&r, &line), 0));
+    cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
+    cr_assert(back.text && back.n_text == 0 && back.side == -1 && back.is_part && back.is_blanked && !back.is_continued);
+    cr_assert(eq(str, (char *)back.to_text, "b"));
+    cr_assert(eq(str, (char *)back.rule, "r\""));
+    cr_assert(eq(str, (char *)back.note, "n"));
+    cr_assert(eq(str, (char *)back.fds, "file socket"));
+    buffer_deinit(&line);
+    arena_deinit(&arena);
+}
+
+static int read_text(const char *line) {
+    struct arena arena = ARENA_INIT;
+    struct record r;
+    int x = record_read(&arena, line, strlen(line), &r);
+
+    arena_deinit(&arena);
+    return x;
+}
+
+TEST(record, a_line_of_anything_else_is_refused) {
+    cr_assert(eq(int, read_text(""), RECORD_E_INVALID));
+    cr_assert(eq(int, read_text("{"), RECORD_E_INVALID));
+    cr_assert(eq(int, read_text("[]"), RECORD_E_INVALID));
+    cr_assert(eq(int, read_text("{\"what\": \"ever\"}"), RECORD_E_INVALID));
+    cr_assert(eq(int, read_text("{\"what\": \"came\", \"text\": 7, \"side\": \"left\", \"ms\": \"x\", \"new\": {}}"), RECORD_E_INVALID));
+}
+
+TEST(record, a_header_of_a_later_version_is_told_apart) {
+    cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 1, \"what\": \"header\"}"), 0));
+    cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 2, \"what\": \"header\"}"), RECORD_E_VERSION));
+    cr_assert(eq(int, read_text("{\"what\": \"header\"}"), RECORD_E_VERSION));
+}
+
+/* --- secrets ------------------------------------------------------------------------------------------ */
+
+#define SECRETS "{\"qmp-shim-redact\": 1, \"commands\": {\"set-key\": [\"key\"]}}"
+
+static int load(struct redact *r, const char *text) {
+    struct diag_source source = {.path = "secrets", .text = text, .n_text = strlen(text)};
+    struct diag_set diags;
+    int x;
+
+    diag_set_init(&diags);
+    x = redact_load(r, &source, &diags);
+    cr_assert((x == REDACT_E_INVALID) == (diags.n_errors > 0));
+    diag_set_deinit(&diags);
+    return x;
+}
+
+static void expect_redacted(const char *text, bool is_whole, const char *expected, bool expected_is_blanked) {
+    struct redact r = REDACT_INIT;
+    struct buffer b = BUFFER_INIT;
+    bool is_blanked;
+
+    cr_assert(eq(int, load(&r, SECRETS), 0));
+    cr_assert(eq(int, redact_text(&r, text, strlen(text), is_whole, &b, &is_blanked), 0));
+    buffer_append(&b, "", 1);
+    cr_assert(eq(str, b.data, (char *)expected));
+    cr_assert(is_blanked == expected_is_blanked);
+    buffer_deinit(&b);
+    redact_deinit(&r);
+}
+
+TEST(redact, secrets_go_and_every_other_byte_stays) {
+    expect_redacted("\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"abc\", \"a\": [ {\"key\": 1 } ]}}\n", true,
+                    "\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"***\", \"a\": [ {\"key\": \"***\" } ]}}\n", true);
+}
+
+TEST(redact, a_name_with_escapes_is_the_same_name) {
+    expect_redacted("{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"abc\"}}", true,
+                    "{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"***\"}}", true);
+}
+
+TEST(redact, other_commands_stay) {
+    expect_redacted("{\"execute\": \"get-key\", \"arguments\": {\"key\": \"abc\"}}", true,
+                    "{\"execute\": \"get-key\", \"arguments\": {\"key\": \"abc\"}}", false);
+}
+
+TEST(redact, what_cannot_be_read_goes_unless_it_is_blank) {
+    expect_redacted("{\"execute\": \"set-key\", \"arguments\": {\"key\": \"abc\"", true, "", true);
+    expect_redacted("\"key\": \"abc\"}", false, "", true);
+    expect_redacted("\r\n \t", false, "\r\n \t", false);
+}
+
+TEST(redact, a_file_of_anything_else_is_refused) {
+    static const char *const texts[] = {"", "[]", "{}", "{\"qmp-shim-redact\": 1}", "{\"qmp-shim-redact\": 1, \"commands\": []}",
+                                        "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": 1}}", "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": [1]}}"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct redact r = REDACT_INIT;
+
+        cr_assert(eq(int, load(&r, texts[i]), REDACT_E_INVALID), "%s", texts[i]);
+        redact_deinit(&r);
+    }
+}
+
+/* --- what a session tells, to records -------------------------------------------------------------------- */
+
+/* what was recorded, a line each: kind, side, text */
+static void keep(void *userdata, const struct record *r) {
+    static const char *const kinds[] = {[RECORD_CLOSED] = "closed", [RECORD_CAME] = "came", [RECORD_OF(TRACE_SENT)] = "sent"};
+    struct buffer *b = userdata;
+
+    buffer_printf(b, "%s%s %d \"%.*s\"%s\n", kinds[r->kind], r->is_part ? "+" : "", r->side, (int)r->n_text, r->text ? r->text : "",
+                  r->fds ? r->fds : "");
+}
+
+static void tell(struct recorder *r, enum trace_kind kind, int side, const char *text, const struct fds *fds) {
+    struct trace_item item = {.kind = kind, .from = side, .text = text, .n_text = strlen(text), .fds = fds};
+
+    recorder_tell(r, &item, (struct session_time){1, 2});
+}
+
+static void expect_kept(struct buffer *kept, const char *expected) {
+    buffer_append(kept, "", 1);
+    cr_assert(eq(str, kept->data, (char *)expected));
+    buffer_deinit(kept);
+}
+
+TEST(recorder, bytes_become_messages_with_the_blanks_before_them) {
+    struct buffer kept = BUFFER_INIT;
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{\"a\":", NULL);
+    tell(&r, TRACE_CAME, SIDE_SERVER, "{\"return\": {}}", NULL);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "1}", NULL);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, " ", NULL);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{}", NULL);
+    recorder_deinit(&r);
+    expect_kept(&kept, "came 1 \"{\"return\": {}}\"\ncame 0 \"{\"a\":1}\"\ncame 0 \" {}\"\n");
+}
+
+TEST(recorder, the_line_end_that_is_sent_with_a_message_is_recorded_with_it) {
+    struct buffer kept = BUFFER_INIT;
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell(&r, TRACE_SENT, SIDE_CLIENT, "{\"return\": {}}\r\n{\"return\": 1}\r\n", NULL);
+    recorder_deinit(&r);
+    expect_kept(&kept, "sent 0 \"{\"return\": {}}\r\n\"\nsent 0 \"{\"return\": 1}\r\n\"\n");
+}
+
+TEST(recorder, what_is_incomplete_at_the_end_is_recorded) {
+    struct buffer kept = BUFFER_INIT;
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{\"a\":", NULL);
+    tell(&r, TRACE_SENT, SIDE_SERVER, "\r\n", NULL);
+    recorder_note(&r, RECORD_CLOSED, NULL, (struct session_time){1, 2});
+    recorder_deinit(&r);
+    expect_kept(&kept, "came 0 \"{\"a\":\"\nsent 1 \"\r\n\"\nclosed -1 \"\"\n");
+}
+
+TEST(recorder, fds_stand_with_the_message_they_came_with) {
+    struct buffer kept = BUFFER_INIT;
+    int fd[] = {0, 1};
+    struct fds fds = {fd, 2};
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "", &fds);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{}", NULL);
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{}", NULL);
+    recorder_deinit(&r);
+    expect_kept(&kept, "came 0 \"{}\"fd fd\ncame 0 \"{}\"\n");
+}
+
+static void count(void *userdata, const struct record *r) {
+    size_t *n = userdata;
+
+    n[0] += r->n_text;
+    n[1]++;
+    cr_assert(r->n_text <= 2 * RECORDER_MAX_BYTES);
+}
+
+TEST(recorder, a_long_message_is_recorded_in_parts) {
+    static char text[RECORDER_MAX_BYTES / 2 + 1];
+    size_t n[2] = {0};
+    struct recorder r;
+
+    memset(text, 'x', sizeof(text) - 1);
+    recorder_init(&r, 1, NULL, count, n);
+    tell(&r, TRACE_CAME, SIDE_SERVER, "{\"return\": \"", NULL);
+    for (int i = 0; i < 6; i++)
+        tell(&r, TRACE_CAME, SIDE_SERVER, text, NULL);
+    tell(&r, TRACE_CAME, SIDE_SERVER, "\"}", NULL);
+    recorder_deinit(&r);
+    cr_assert(eq(sz, n[0], 6 * (sizeof(text) - 1) + 14));
+    cr_assert(n[1] >= 3);
+}
+
+/* --- records to exchanges ----------------------------------------------------------------------------------- */
+
+static void keep_exchange(void *userdata, const struct exchanged *x) {
+    struct buffer *b = userdata;
+
+    buffer_printf(b, "%d %d>%d %s|%s|%s\n", (int)x->kind, x->from, x->to, x->text ? x->text : "", x->to_text ? x->to_text : "", x->rule ? x->rule : "");
+}
+
+static void add(struct exchanges *e, int kind, int side, const char *text, const char *to) {
+    struct record r = {.kind = kind, .side = side, .text = text, .n_text = text ? strlen(text) : 0, .to_text = to,
+                       .n_to_text = to ? strlen(to) : 0, .rule = kind == RECORD_OF(TRACE_REWRITTEN) ? "rule" : NULL};
+
+    cr_assert(eq(int, exchanges_add(e, &r), 0));
+}
+
+TEST(exchanges, what_was_sent_is_found_under_another_id_and_other_blanks) {
+    struct buffer kept = BUFFER_INIT;
+    struct exchanges e;
+    char expected[200];
+
+    exchanges_init(&e, keep_exchange, &kept);
+    add(&e, RECORD_CAME, SIDE_CLIENT, "\r\n{\"execute\": \"a\", \"id\": 1}", NULL);
+    add(&e, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\":\"a\",\"id\":2}", NULL);
+    exchanges_deinit(&e);
+    snprintf(expected, sizeof(expected), "%d 0>1 {\"execute\": \"a\", \"id\": 1}|{\"execute\":\"a\",\"id\":2}|\n", EXCHANGE_PASSED);
+    expect_kept(&kept, expected);
+}
+
+TEST(exchanges, a_rewritten_message_is_told_with_both_texts_and_its_rule) {
+    struct buffer kept = BUFFER_INIT;
+    struct exchanges e;
+    char expected[200];
+
+    exchanges_init(&e, keep_exchange, &kept);
+    add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
+    add(&e, RECORD_OF(TRACE_REWRITTEN), SIDE_CLIENT, "{\"execute\": \"a\"}", "{\"execute\": \"b\"}");
+    add(&e, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}\r\n", NULL);
+    exchanges_deinit(&e);
+    snprintf(expected, sizeof(expected), "%d 0>1 {\"execute\": \"a\"}|{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}|rule\n", EXCHANGE_REWRITTEN);
+    expect_kept(&kept, expected);
+}
+
+TEST(exchanges, what_never_went_on_is_told_at_the_end) {
+    struct buffer kept = BUFFER_INIT;
+    struct exchanges e;
+    char expected[200];
+
+    exchanges_init(&e, keep_exchange, &kept);
+    add(&e, RECORD_CAME, SIDE_SERVER, "{\"event\": \"E\"}", NULL);
+    add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
+    add(&e, RECORD_OF(TRACE_DROPPED), SIDE_SERVER, "{\"event\": \"E\"}", NULL);
+    exchanges_deinit(&e);
+    snprintf(expected, sizeof(expected), "%d 1>-1 {\"event\": \"E\"}||\n%d 0>-1 {\"execute\": \"a\"}||\n", EXCHANGE_DROPPED, EXCHANGE_OPEN);
+    expect_kept(&kept, expected);
+}
+
+TEST(exchanges, no_more_than_so_many_are_kept) {
+    struct buffer kept = BUFFER_INIT;
+    struct exchanges e;
+
+    exchanges_init(&e, keep_exchange, &kept);
+    for (int i = 0; i < EXCHANGES_MAX_OPEN + 10; i++)
+        add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
+    cr_assert(eq(sz, e.n_open, EXCHANGES_MAX_OPEN));
+    exchanges_deinit(&e);
+    buffer_deinit(&kept);
+}
