@@ -654,6 +654,8 @@ static void server_value_byte(struct frame_reader *r, char c, size_t at) {
         r->lexer = LEXER_DOUBLE;
     } else if (c == '{' || c == '[') {
         r->depth++;
+        if (!is_first) /* no JSON, and no value of the key */
+            r->key = KEY_OTHER;
     } else if (is_first) {
         r->lexer = LEXER_WORD;
     }

@@ -144,6 +144,8 @@ static inline size_t block_end(size_t depth, uint64_t opens, uint64_t closes) {
         if (b.backslashes | is_escaped)                                                            \
             escaped = block_escaped(b.backslashes, &is_escaped);                                   \
         inside = way##_prefix_xor(b.quotes & ~escaped) ^ (0 - (uint64_t)s->is_in_string);          \
+        if (b.backslashes & ~inside) /* it takes nothing with it outside of strings: no JSON */    \
+            return plain_nested(s, text, n);                                                       \
         opens = b.opens & ~inside;                                                                 \
         closes = b.closes & ~inside;                                                               \
         n_closes = (size_t)__builtin_popcountll(closes);                                           \

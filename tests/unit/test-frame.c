@@ -541,6 +541,18 @@ TEST(frame, server_brackets_in_strings_do_not_count) {
                 "{\"return\": [\"}\\\"]\", \"\\\\\", {\"[\": \"{\"}], \"id\": \"}\"}");
 }
 
+TEST(frame, server_slices_lie_inside_the_object_whatever_the_server_says) {
+    static const char first[] = "{\"return\": {}, \"id\": \"qmp-shim:1\"}\n";
+    static const char second[] = "{\"return\": {}, \"id\"{}}";
+    struct frame_reader r;
+    size_t n;
+
+    frame_reader_init(&r, FRAME_SERVER);
+    cr_assert(eq(int, feed(&r, first, 1), FRAME_BLANK));
+    cr_assert(eq(int, frame_scan(&r, second, strlen(second), &n), FRAME_OBJECT));
+    cr_assert(eq(sz, frame_reader_frame(&r)->id.n, 0));
+}
+
 TEST(frame, server_bytes_between_objects_are_raw) {
     scan(FRAME_SERVER, "abc {}x\"}{}\n", "rrrboOrrroOb");
 }

@@ -125,6 +125,12 @@ TEST(scan, ends_at_the_bracket_that_closes_all) {
     }
 }
 
+TEST(scan, a_backslash_outside_of_strings_takes_nothing_with_it) {
+    const char text[] = "\\{\\\"a\\\"\\\\}]\\{}                                                     \\\"]}\"}";
+
+    skip_all(text, strlen(text), 1);
+}
+
 TEST(scan, every_depth_around_the_size_of_a_block) {
     char text[MAX_TEXT];
 
