@@ -173,11 +173,11 @@ static bool wants_command(const struct session *s, const char *text, const struc
 
     if (s->is_deny)
         return true;
-    if (!s->program || s->negotiation != NEGOTIATION_DONE || !is_command(frame) || frame->n_bytes > s->limits.max_message_bytes)
+    if (!s->program || s->negotiation != NEGOTIATION_DONE || frame->n_bytes > s->limits.max_message_bytes)
         return false;
     if (frame->is_escaped)
-        return true;
-    if (!frame->has_name || s->engine.selection->n_working == 0)
+        return true; /* it may be a command, and any one */
+    if (!is_command(frame) || !frame->has_name || s->engine.selection->n_working == 0)
         return false;
     return introspect_find(name, frame->name.n) != INTROSPECT_NONE || is_read(s, PROGRAM_COMMAND, name, frame->name.n) ||
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
