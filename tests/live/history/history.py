@@ -132,17 +132,6 @@ class Event(Step):
         talk.next(lambda m: fits(wanted, m), "the event %s" % wanted)
 
 
-class Came(Step):
-    """An event that must have come before the last reply."""
-
-    def __init__(self, name, data=...):
-        self.wanted = {"event": name, "data": data}
-
-    def play(self, talk):
-        if not any(fits(talk.fill(self.wanted), {"data": {}, **e}) for e in talk.events):
-            raise AssertionError("did not come before the reply: %s" % self.wanted)
-
-
 class Never(Step):
     """An event that must not have come by the time a round trip is done."""
 
@@ -328,6 +317,20 @@ class Table:
                 Talk(peer.greet(), place_paths(place)).play(steps)
             if is_broken:
                 self.must_fail(place, start().path, steps, place_paths(place))
+
+    def forced(self, break_id, client, steps, rules, first="0.1", what="", own=()):
+        """What is still there and will go: the rules are told to work."""
+        for version in programs():
+            if number(version) >= number(first):
+                self.declare(break_id, "old client %s, QEMU %s" % (client, version), what,
+                             lambda v=version: self.play_forced(v, steps, rules, own))
+
+    def play_forced(self, version, steps, rules, own):
+        with Place() as place:
+            qemu = self.machines.start(place, version, own)
+            shim = place.shim(qemu.path, "--client", "old", "--log-level", "warning", *rule_options(rules))
+            with Client(shim.path) as peer:
+                Talk(peer.greet(), place_paths(place)).play(steps)
 
     def must_fail(self, place, path, steps, paths):
         with Client(path) as peer:

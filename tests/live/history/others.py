@@ -3,7 +3,7 @@
 
 import sys
 
-from history import Absent, Event, Table, Until, exactly, has, ok
+from history import Absent, Event, Table, Until, exactly, fails, has, ok
 
 table = Table()
 old, new, replay, old_replay = table.old, table.new, table.replay, table.old_replay
@@ -69,6 +69,16 @@ replay("uint64", "7.2", "2.0", ["balloon"], [
     ok("qom-get", {"path": "/b", "property": "guest-stats"}, {"stats": {"stat-swap-out": 18446744073709551615, "stat-free-memory": 18446744073709551615}}),
 ])
 
+replay("latency-histogram-x", "5.2", "3.1", ["histogram"], [
+    ok("block-latency-histogram-set", {"id": "/machine/peripheral/vd0/virtio-backend", "boundaries": [10, 50]}),
+    ok("query-blockstats", None, [{"device": "drive0", "stats": {"rd_latency_histogram": {"boundaries": [10, 50]}, "x_rd_latency_histogram": Absent}}]),
+])
+replay("query-block-bitmaps", "5.2", "3.1", ["bitmap"], [
+    ok("query-block", None, [{"device": "drive0", "dirty-bitmaps": Absent, "inserted": {"dirty-bitmaps": [{"name": "bm0"}]}}]),
+])
+replay("x-blockdev-del", "5.2", "2.8", ["del"], [ok("blockdev-del", {"node-name": "n"})])
+replay("unknown-args", "7.2", "1.1", ["unknown"], [fails("stop", {"foo": 1}, "GenericError", "foo", Absent)])
+
 # --- old clients -----------------------------------------------------------------------------------
 
 old("uint64", "2.9", [
@@ -111,7 +121,65 @@ old("redhat-mirror", "0.12.1", [
 old("redhat-other", "0.12.1", [
     ok("__com.redhat_set_password", {"protocol": "vnc", "password": "x", "expiration": 3600}),
 ])
-old("query-kvm", "10.2", [ok("query-kvm", None, {"enabled": bool, "present": bool})], since="99", what="the server still has it")
+old("redhat-drive-add", "0.12.1", [
+    fails("__com.redhat_drive_add", {"file": "/nosuch/{x}", "format": "raw", "id": "<hd>"}, "OpenFileFailed", "Could not open", dict),
+    fails("__com.redhat_drive_del", {"id": "nope"}, "DeviceNotFound", "'nope' not found", exactly({"device": "nope"})),
+], what="what fails")
+old("hmp-text", "5.2", [
+    ok("human-monitor-command", {"command-line": "migrate_set_speed 32M"}, ""),
+    ok("query-migrate-parameters", None, {"max-bandwidth": 33554432}),
+], since="6.0")
+old("hmp-text", "2.10", [
+    ok("human-monitor-command", {"command-line": "usb_add tablet"}, ""),
+    ok("query-mice", None, has({"name": "QEMU HID Tablet"})),
+], since="4.0", first="6.0", own=["-usb"], what="usb_add")
+
+# --- what is there today, and will go --------------------------------------------------------------
+
+LATER = ["deprecated.jsonc"]
+NBD = ok("nbd-server-start", {"addr": {"type": "unix", "data": {"path": "{nbd}"}}})
+table.forced("nbd-server-add", "11.1", [
+    NBD, ok("nbd-server-add", {"device": "drive0", "writable": False}),
+    ok("query-block-exports", None, [{"id": "drive0", "type": "nbd", "shutting-down": False}]),
+    ok("nbd-server-remove", {"name": "drive0", "mode": "hard"}),
+    Event("BLOCK_EXPORT_DELETED", {"id": "drive0"}),
+    ok("nbd-server-add", {"device": "drive0", "name": "x"}),
+    ok("query-block-exports", None, has({"id": "x"})),
+], LATER)
+SLOW = {"device": "drive0", "speed": 65536}
+table.forced("block-job-x-deprecated", "11.1", [
+    ok("block-stream", SLOW),
+    ok("block-job-pause", {"device": "drive0"}), Until("query-block-jobs", None, {"return": [{"paused": True}]}),
+    ok("block-job-resume", {"device": "drive0"}), Until("query-block-jobs", None, {"return": [{"paused": False}]}),
+], LATER)
+table.forced("error-job-notfound", "11.1", [
+    fails("block-job-complete", {"device": "nope"}, "DeviceNotActive", "Block job not found"),
+], LATER)
+table.forced("query-kvm", "11.1", [
+    ok("query-kvm", None, exactly({"enabled": False, "present": True})),
+], LATER, first="11.0")
+table.forced("block-commit-top-base", "11.1", [
+    ok("blockdev-snapshot-sync", {"device": "drive0", "snapshot-file": "{one}", "format": "qcow2"}),
+    ok("blockdev-snapshot-sync", {"device": "drive0", "snapshot-file": "{two}", "format": "qcow2"}),
+    ok("blockdev-snapshot-sync", {"device": "drive0", "snapshot-file": "{three}", "format": "qcow2"}),
+    ok("block-commit", {"device": "drive0", "top": "{two}", "base": "{one}"}),
+    Event("BLOCK_JOB_COMPLETED", {"type": "commit", "error": Absent}),
+], LATER)
+table.forced("device-vs-id", "11.1", [
+    ok("eject", {"device": "cd0"}), Event("DEVICE_TRAY_MOVED", {"id": "ide1"}),
+    ok("blockdev-close-tray", {"device": "cd0"}),
+], LATER)
+table.forced("drive-backup", "11.1", [
+    ok("blockdev-create", {"job-id": "make", "options": {"driver": "file", "filename": "{copy}", "size": 16777216}}),
+    Until("query-jobs", None, {"return": [{"status": "concluded"}]}),
+    ok("drive-backup", {"device": "drive0", "target": "{copy}", "format": "raw", "mode": "existing", "sync": "full"}),
+    Event("BLOCK_JOB_COMPLETED", {"device": "drive0", "type": "backup"}),
+    Until("query-named-block-nodes", None, {"return": lambda nodes: not any(n.get("node-name") == "backup-drive0" for n in nodes)}),
+], LATER, what="to a file that is there")
+table.forced("chardev-removed", "11.1", [
+    ok("chardev-add", {"id": "c", "backend": {"type": "memory", "data": {}}}),
+    ok("query-chardev", None, has({"label": "c", "filename": "ringbuf"})),
+], LATER)
 
 if __name__ == "__main__":
     sys.exit(table.run())
