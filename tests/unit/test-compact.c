@@ -4,6 +4,7 @@
  */
 #include "proxy/compact.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "test.h"
