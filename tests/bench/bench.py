@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ BUILD = os.environ.get("top_builddir", ".")
 SHIM = os.environ.get("QMP_SHIM", os.path.join(BUILD, "qmp-shim"))
 LOAD = os.path.join(BUILD, "tests/bench/load")
 RELAY = os.path.join(BUILD, "tests/bench/relay")
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
 MS = int(os.environ.get("MS", "200"))
 
@@ -234,6 +236,46 @@ def weigh(ways):
     return found
 
 
+def ask_qemu(path, n=1500):
+    """Return: the median time in us that query-status takes"""
+    times = []
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        with s.makefile("rb") as lines:
+            lines.readline()
+            s.send(b'{"execute": "qmp_capabilities"}\r\n')
+            lines.readline()
+            for i in range(n):
+                begin = time.perf_counter()
+                s.send(b'{"execute": "query-status", "id": "libvirt-%d"}\r\n' % i)
+                line = lines.readline()
+                times.append((time.perf_counter() - begin) * 1e6)
+                if not line.endswith(b'"id": "libvirt-%d"}\r\n' % i):
+                    sys.exit("bench: wrong reply: %r" % line)
+    return statistics.median(times)
+
+
+def time_qemu(folder):
+    """a real QEMU, which takes one client after the other, directly and through qmp-shim"""
+    path = os.path.join(folder, "qemu")
+    ways = [Way("direct", path, [shutil.which(QEMU), "-M", "pc", "-nodefaults", "-display", "none", "-S",
+                                 "-m", "64", "-accel", "tcg", "-qmp", "unix:%s,server=on,wait=off" % path])]
+    for name, option in ("qmp-shim", []), ("qmp-shim --compact", ["--compact"]):
+        listen = os.path.join(folder, name.replace(" ", ""))
+        ways.append(Way(name, listen, [SHIM, "run", "--listen", listen, "--connect", path, "--no-rules",
+                                       "--log-level", "error", *option]))
+    runs = {way.name: [] for way in ways}
+    for _ in range(ROUNDS):
+        for way in ways:
+            runs[way.name].append({"p50_us": ask_qemu(way.listen)})
+    for way in ways:
+        way.stop()
+    found = compare(runs, "direct", "p50_us")
+    for name, f in found.items():
+        print("QEMU, %-26s %8.1f us  x%.3f" % (name, f["median"], f["ratio"]), flush=True)
+    return found
+
+
 def machine():
     model = "unknown"
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -257,6 +299,8 @@ def main():
             way.stop()
         result["rules"] = scale_rules(folder, path)
         server.stop()
+        if shutil.which(QEMU):
+            result["qemu"] = time_qemu(folder)
     out = sys.argv[1] if len(sys.argv) > 1 else "bench.json"
     with open(out, "w", encoding="ascii") as f:
         json.dump(result, f, indent=1)
