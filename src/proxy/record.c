@@ -162,6 +162,19 @@ static int read_texts(struct arena *arena, const struct json *root, struct recor
     return 0;
 }
 
+/* readers count on it */
+static bool is_complete(const struct record *r) {
+    switch (r->kind) {
+    case RECORD_CAME:
+    case RECORD_OF(TRACE_SENT):
+        return r->side >= 0 && r->text;
+    case RECORD_OF(TRACE_ENDED):
+        return r->side >= 0;
+    default:
+        return true;
+    }
+}
+
 int record_read(struct arena *arena, const char *line, size_t n, struct record *ret) {
     struct json *root;
     int r;
@@ -183,5 +196,6 @@ int record_read(struct arena *arena, const char *line, size_t n, struct record *
         return RECORD_E_INVALID;
     if (ret->kind == RECORD_HEADER && read_number(root, "qmp-shim-trace") != RECORD_VERSION)
         return RECORD_E_VERSION;
-    return read_texts(arena, root, ret);
+    r = read_texts(arena, root, ret);
+    return r < 0 || is_complete(ret) ? r : RECORD_E_INVALID;
 }
