@@ -209,6 +209,7 @@ static void run_warn_changes(const struct run *run, const struct conf *conf) {
     bool is_changed =
         !is_same(old->listen, conf->listen) || !is_same(old->connect, conf->connect) ||
         !is_same(old->control, conf->control) || !is_same(old->metrics, conf->metrics) ||
+        !is_same(old->trace, conf->trace) ||
         !is_same(old->socket_owner, conf->socket_owner) ||
         !is_same(old->socket_group, conf->socket_group) || old->socket_mode != conf->socket_mode ||
         memcmp(old->limit, conf->limit, sizeof(conf->limit)) != 0;

@@ -193,6 +193,44 @@ def _():
         assert "not played" in program("replay", path, status=1)
 
 
+@tap.test("fds stand in the trace with their kind, beside the message they came and left with")
+def _():
+    with qmplive.Place() as place:
+        def talk(client):
+            read_end, write_end = os.pipe()
+            with open(os.devnull, "rb") as device:
+                client.command("getfd", fds=[read_end], arguments={"fdname": "pipe"})
+                client.command("getfd", fds=[device.fileno()], arguments={"fdname": "null"})
+            os.close(read_end)
+            os.close(write_end)
+
+        path = record(place, talk)
+        with_fds = [(r["what"], r["side"], r["fds"], "getfd" in r["text"]) for r in read(path) if "fds" in r]
+        check_equal(with_fds, [("came", "client", "pipe", True), ("sent", "server", "pipe", True),
+                               ("came", "client", "device", True), ("sent", "server", "device", True)])
+        assert "[fds: pipe]" in program("show", "--command", "getfd", path)
+        program("replay", *RULES, path)
+
+
+@tap.test("a reply that waited is drawn with its wait, and waits again when it is replayed")
+def _():
+    with qmplive.Place() as place:
+        rules = place.path("hold") + ".jsonc"
+        with open(rules, "w", encoding="utf-8") as file:
+            file.write("""{ "qmp-shim-rules": 1, "name": "hold", "summary": "A command that waits", "rules": [
+                { "name": "hold", "for": "old-client", "old": { "execute": "name-and-wait" },
+                  "new": { "execute": "query-name" }, "until": { "event": "POWERDOWN" }, "timeout": 0.3 } ] }""")
+
+        def talk(client):
+            check_equal(client.command("name-and-wait")["return"], {})
+
+        path = record(place, talk, rules=("--rules", rules))
+        text = program("show", path)
+        assert re.search(r"return \(name-and-wait\) .*\[waited 0\.3\d\d s\]", text), text
+        assert "waited too long" in text, text
+        program("replay", "--rules", rules, path)
+
+
 def tutorial():
     """What the tutorial shows, in its order."""
     with open(os.path.join(TOP, "man", "qmp-shim-tutorial.7"), encoding="utf-8") as page:
