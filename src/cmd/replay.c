@@ -702,6 +702,7 @@ static int replay_file(struct replay *replay, const char *path) {
 
     list_init(&replay->sessions);
     replay->rules.is_all = replay->rules.n_names == 0 && replay->options.client_version;
+    replay->options.no_deny = replay->rules.is_all; /* as run has it */
     r = rules_load(&replay->rules, &replay->options, &replay->program, &n_files);
     if (r == 0)
         r = replay_read(replay, path);
