@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -225,6 +226,59 @@ int rules_read_file(const char *path, struct buffer *b) {
     return r;
 }
 
+/* ---- who can write them ---- */
+
+static int rules_refuse(const char *path, const char *what, const char *why) {
+    fprintf(stderr, "qmp-shim: %s is not used: %s %s; see chmod(1)\n", path, what, why);
+    return RULES_E_FAILED;
+}
+
+static int rules_check_file(const char *path) {
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return rules_cannot_read(path, errno);
+    if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
+        return rules_refuse(path, "everybody", "can write it");
+    if ((st.st_mode & S_IWGRP) && st.st_uid != 0 && st.st_uid != geteuid())
+        return rules_refuse(path, "a group", "can write it, and its owner is neither root nor this user");
+    return 0;
+}
+
+/* the folder that @path is in; the sticky bit keeps people from others' files */
+static int rules_check_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    struct stat st;
+    int r = 0;
+
+    if (!folder)
+        return -ENOMEM;
+    if (stat(folder, &st) < 0)
+        r = rules_cannot_read(path, errno);
+    else if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
+        r = rules_refuse(path, "everybody", "can replace it in its folder");
+    free(folder);
+    return r;
+}
+
+int rules_check_writers(const char *path) {
+    char *real = realpath(path, NULL);
+    int r;
+
+    if (!real && errno != ENOMEM)
+        real = strdup(path); /* of a pipe, as a shell's <(…), there is none */
+    if (!real)
+        return -ENOMEM;
+    r = rules_check_file(real);
+    if (r == 0)
+        r = rules_check_folder(real);
+    if (r == 0)
+        r = rules_check_folder(path);
+    free(real);
+    return r;
+}
+
 /* ---- text to program ---- */
 
 static void rules_print(const struct diag_set *diags) {
@@ -243,14 +297,17 @@ static int rules_compile(const struct program_source *sources, size_t n_sources,
     return r == PROGRAM_E_INVALID ? RULES_E_FOUND : error_fold(r);
 }
 
-static int rules_load_paths(const struct paths *paths, const struct program_options *options,
-                            struct program **ret_program, struct diag_set *diags) {
+static int rules_load_paths(const struct paths *paths, bool is_guarded,
+                            const struct program_options *options, struct program **ret_program,
+                            struct diag_set *diags) {
     struct program_source *sources = calloc(paths->n, sizeof(*sources));
     struct buffer *texts = calloc(paths->n, sizeof(*texts));
     int r = sources && texts ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < paths->n; i++) {
-        r = rules_read_file(paths->path[i], &texts[i]);
+        r = is_guarded ? rules_check_writers(paths->path[i]) : 0;
+        if (r == 0)
+            r = rules_read_file(paths->path[i], &texts[i]);
         sources[i] = (struct program_source){
             .path = paths->path[i], .text = texts[i].data, .n_text = texts[i].n};
     }
@@ -271,7 +328,7 @@ int rules_load_with(const struct rules_choice *choice, const struct program_opti
 
     r = rules_find(choice, &paths);
     if (r == 0 && paths.n > 0)
-        r = rules_load_paths(&paths, options, &program, diags);
+        r = rules_load_paths(&paths, choice->is_guarded, options, &program, diags);
     if (r == 0) {
         *ret_program = program;
         *ret_n_files = paths.n;

@@ -14,7 +14,8 @@ struct rules_choice {
     const char *
         *names; /* as given: a file (has a '/' or ends in .jsonc) or the name of an installed one */
     size_t n_names;
-    bool is_all; /* all installed ones instead */
+    bool is_all;     /* all installed ones instead */
+    bool is_guarded; /* only if nobody else can write them, see rules_check_writers() */
 };
 
 enum {
@@ -42,6 +43,16 @@ int rules_load(const struct rules_choice *choice, const struct program_options *
  */
 int rules_load_with(const struct rules_choice *choice, const struct program_options *options,
                     struct program **ret_program, size_t *ret_n_files, struct diag_set *diags);
+
+/*
+ * rules_check_writers() - can nobody write a file but who is trusted anyway?
+ *
+ * Not so when everybody can, when the group can and the owner is neither root
+ * nor us, or when everybody can put another file in its place.  That is said
+ * on stderr.
+ * Return: 0, RULES_E_FAILED, -ENOMEM.
+ */
+int rules_check_writers(const char *path);
 
 /* append what stands in a file.  Return: 0, RULES_E_FAILED, -ENOMEM */
 int rules_read_file(const char *path, struct buffer *b);

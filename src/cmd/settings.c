@@ -106,7 +106,9 @@ static int settings_load(struct settings *s, const char *path) {
     struct buffer text = BUFFER_INIT;
     int r;
 
-    r = rules_read_file(path, &text);
+    r = rules_check_writers(path);
+    if (r == 0)
+        r = rules_read_file(path, &text);
     if (r == 0)
         r = settings_load_text(
             s, &(struct diag_source){.path = path, .text = text.data, .n_text = text.n});
