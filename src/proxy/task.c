@@ -665,6 +665,8 @@ static int run_command(struct session *s, struct task *t) {
     if (t->kind != TASK_COMMAND)
         return send_tracked(s, t, t->raw.data, t->raw.n, false);
     r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
+    if (r > 0)
+        buffer_clear(&t->id); /* it was not read either: it may be no JSON */
     if (r)
         return r < 0 ? r : pass_unread(s, t);
     return run(s, t);
