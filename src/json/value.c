@@ -31,17 +31,21 @@ bool json_is_string(const struct json *value, const char *text) {
            is_same_text(value->string, value->n_string, text, strlen(text));
 }
 
-static bool is_equal_array(const struct json *a, const struct json *b) {
+typedef bool (*number_equal_fn)(const char *a, size_t n_a, const char *b, size_t n_b);
+
+static bool is_equal(const struct json *a, const struct json *b, number_equal_fn numbers);
+
+static bool is_equal_array(const struct json *a, const struct json *b, number_equal_fn numbers) {
     if (a->n_items != b->n_items)
         return false;
     for (size_t i = 0; i < a->n_items; i++)
-        if (!json_equal(&a->items[i], &b->items[i]))
+        if (!is_equal(&a->items[i], &b->items[i], numbers))
             return false;
     return true;
 }
 
 /* names are there once, so as many members, each with its equal, are the same members */
-static bool is_equal_object(const struct json *a, const struct json *b) {
+static bool is_equal_object(const struct json *a, const struct json *b, number_equal_fn numbers) {
     if (a->n_items != b->n_items)
         return false;
     for (size_t i = 0; i < a->n_items; i++) {
@@ -50,13 +54,13 @@ static bool is_equal_object(const struct json *a, const struct json *b) {
         /* mostly they come in the same order, and need no search */
         if (!is_same_text(m->key, m->n_key, other->key, other->n_key))
             other = json_member_n(b, m->key, m->n_key);
-        if (!other || !json_equal(m, other))
+        if (!other || !is_equal(m, other, numbers))
             return false;
     }
     return true;
 }
 
-bool json_equal(const struct json *a, const struct json *b) {
+static bool is_equal(const struct json *a, const struct json *b, number_equal_fn numbers) {
     if (a->type != b->type)
         return false;
     switch (a->type) {
@@ -65,15 +69,23 @@ bool json_equal(const struct json *a, const struct json *b) {
     case JSON_BOOL:
         return a->boolean == b->boolean;
     case JSON_NUMBER:
-        return number_text_equal(a->text, a->n_text, b->text, b->n_text);
+        return numbers(a->text, a->n_text, b->text, b->n_text);
     case JSON_STRING:
         return is_same_text(a->string, a->n_string, b->string, b->n_string);
     case JSON_ARRAY:
-        return is_equal_array(a, b);
+        return is_equal_array(a, b, numbers);
     case JSON_OBJECT:
-        return is_equal_object(a, b);
+        return is_equal_object(a, b, numbers);
     }
     return false;
+}
+
+bool json_equal(const struct json *a, const struct json *b) {
+    return is_equal(a, b, number_text_equal);
+}
+
+bool json_equal_text(const struct json *a, const struct json *b) {
+    return is_equal(a, b, is_same_text);
 }
 
 const char *json_type_name(enum json_type type) {

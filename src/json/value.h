@@ -56,5 +56,8 @@ bool json_is_string(const struct json *value, const char *text);
 /* equal as JSON: numbers by value, strings decoded, objects without regard to order */
 bool json_equal(const struct json *a, const struct json *b);
 
+/* equal, and numbers digit for digit: what a peer that reads 1.0 otherwise than 1 sees as the same */
+bool json_equal_text(const struct json *a, const struct json *b);
+
 /* "null", "a boolean", "a number", …: for diagnostics */
 const char *json_type_name(enum json_type type);

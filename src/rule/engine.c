@@ -463,7 +463,7 @@ static int rewrite(struct exchange *x, const struct picture *write) {
     r = message_read(&x->arena, text.data, text.n, &m);
     if (r)
         return error_fold(r);
-    if (!json_equal(m.root, x->message.root))
+    if (!json_equal_text(m.root, x->message.root))
         x->is_changed = true;
     x->message = m;
     return note_name(x);

@@ -297,13 +297,24 @@ static int cast_hexadecimal(struct arena *arena, const struct json *value,
     return found(vars_new_number(arena, n), ret);
 }
 
+/* QEMU takes 1e2 and 1.0 for floating-point numbers */
+static bool is_plain_integer(const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (text[i] == '.' || text[i] == 'e' || text[i] == 'E')
+            return false;
+    return true;
+}
+
 static int cast_to_number(struct arena *arena, const struct json *value, bool integer,
                           const struct json **ret) {
     struct number n;
 
     if (value->type == JSON_STRING && number_read(value->string, value->n_string, &n) == 0 &&
         (!integer || number_is_integer(n)))
-        return found(new_scalar(arena, JSON_NUMBER, value->string, value->n_string), ret);
+        return found(is_plain_integer(value->string, value->n_string) || !integer
+                         ? new_scalar(arena, JSON_NUMBER, value->string, value->n_string)
+                         : vars_new_number(arena, n),
+                     ret);
     if (value->type == JSON_STRING)
         return cast_hexadecimal(arena, value, ret);
     if (value->type == JSON_NUMBER && integer && number_read(value->text, value->n_text, &n) == 0)
@@ -313,7 +324,8 @@ static int cast_to_number(struct arena *arena, const struct json *value, bool in
 
 int vars_cast(struct arena *arena, enum vars_type type, const struct json *value,
               const struct json **ret_value) {
-    if (vars_type_fits(type, value)) {
+    if (vars_type_fits(type, value) &&
+        (type != VARS_INT || is_plain_integer(value->text, value->n_text))) {
         *ret_value = value;
         return 0;
     }
