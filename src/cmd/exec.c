@@ -31,9 +31,9 @@
 #include "io/listener.h"
 
 #define EXEC_CONFIG "/etc/qmp-shim/exec.conf"
-#define EXEC_SUFFIX ".qemu"  /* of the socket behind */
-#define EXEC_NAME "-shim"    /* what the name of a link ends with */
-#define EXEC_LOG_OPTION 256  /* the only one that is not run's */
+#define EXEC_SUFFIX ".qemu" /* of the socket behind */
+#define EXEC_NAME "-shim"   /* what the name of a link ends with */
+#define EXEC_LOG_OPTION 256 /* the only one that is not run's */
 
 enum {
     EXEC_MAX_WORDS = 64,     /* of a relay's command line */
@@ -43,10 +43,10 @@ enum {
 
 /* what stands between one monitor and its clients */
 struct relay {
-    int front;      /* clients connect to this */
-    char *back;     /* QEMU listens there */
-    int lifeline;   /* our end, to be QEMU's */
-    char *made;     /* a path that we put there and that must go when we fail */
+    int front;    /* clients connect to this */
+    char *back;   /* QEMU listens there */
+    int lifeline; /* our end, to be QEMU's */
+    char *made;   /* a path that we put there and that must go when we fail */
 };
 
 struct exec {
@@ -409,8 +409,9 @@ static int exec_parse(struct exec *e, const struct command *c, int argc, char **
             e->words[e->n_words++] = optarg;
     }
     if (option == OPTIONS_END && (optind == argc || strcmp(argv[optind - 1], "--") != 0)) {
-        fputs("qmp-shim exec: \"--\" and QEMU's command line are missing; see \"qmp-shim help exec\"\n",
-              stderr);
+        fputs(
+            "qmp-shim exec: \"--\" and QEMU's command line are missing; see \"qmp-shim help exec\"\n",
+            stderr);
         return OPTIONS_WRONG;
     }
     return option;

@@ -110,8 +110,8 @@ static void address_set(struct address *a, const struct option *o, const char *f
 }
 
 /* @first: the key of a value at the start that has none */
-static int address_from_options(struct arena *arena, const char *text, size_t at,
-                                const char *first, struct address *ret) {
+static int address_from_options(struct arena *arena, const char *text, size_t at, const char *first,
+                                struct address *ret) {
     struct option o;
     bool is_first = true;
 
@@ -321,9 +321,9 @@ int qemu_args_find(struct arena *arena, int argc, char **argv, struct qemu_args 
     *ret_args = (struct qemu_args){.n = 0};
     for (size_t pass = 0; pass < ARRAY_SIZE(passes); pass++) {
         for (int i = 0; i + 1 < argc; i++) {
-            int r = argv[i][0] == '-' ? finder_read(&f, passes[pass], argv[i], argv[i + 1],
-                                                    (size_t)i + 1)
-                                      : 0;
+            int r = argv[i][0] == '-'
+                        ? finder_read(&f, passes[pass], argv[i], argv[i + 1], (size_t)i + 1)
+                        : 0;
 
             if (r)
                 return r;

@@ -20,9 +20,11 @@
 #include "io/tracelog.h"
 
 enum {
-    SERVER_READ_BYTES = 256 << 10, /* more than a socket holds by default, so that one read is one wake-up */
-    SERVER_PATIENCE_MS = 30000, /* for a QEMU that was started together with us to make its socket */
-    SERVER_LAST_MS = 5000,      /* for clients to read the last words of a QEMU that has gone */
+    SERVER_READ_BYTES =
+        256 << 10, /* more than a socket holds by default, so that one read is one wake-up */
+    SERVER_PATIENCE_MS =
+        30000,             /* for a QEMU that was started together with us to make its socket */
+    SERVER_LAST_MS = 5000, /* for clients to read the last words of a QEMU that has gone */
 };
 
 /* a place where clients come in */

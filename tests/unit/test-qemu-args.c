@@ -69,9 +69,12 @@ TEST(qemu_args, old_spellings_are_understood) {
 }
 
 TEST(qemu_args, a_chardev_is_found_before_and_behind_its_monitor) {
-    cr_assert(eq(int, FIND("-chardev", "socket,id=c,path=/a,server=on", "-mon", "c,mode=control"), 0));
+    cr_assert(
+        eq(int, FIND("-chardev", "socket,id=c,path=/a,server=on", "-mon", "c,mode=control"), 0));
     cr_assert(eq(sz, args.n, 1));
-    cr_assert(eq(int, FIND("-mon", "chardev=c,mode=control", "-chardev", "socket,path=/a,,b,server=on,id=c"), 0));
+    cr_assert(eq(
+        int, FIND("-mon", "chardev=c,mode=control", "-chardev", "socket,path=/a,,b,server=on,id=c"),
+        0));
     cr_assert(eq(sz, args.n, 1));
     cr_assert(eq(str, (char *)args.monitors[0].path, "/a,b"));
     cr_assert(eq(int, FIND("-chardev", "socket,id=c,path=/a,server=on", "-qmp", "chardev:c"), 0));
@@ -80,7 +83,10 @@ TEST(qemu_args, a_chardev_is_found_before_and_behind_its_monitor) {
 }
 
 TEST(qemu_args, an_inherited_socket_is_found_by_its_number) {
-    cr_assert(eq(int, FIND("-chardev", "socket,id=c,fd=29,server=on,wait=off", "-mon", "chardev=c,id=m,mode=control"), 0));
+    cr_assert(eq(int,
+                 FIND("-chardev", "socket,id=c,fd=29,server=on,wait=off", "-mon",
+                      "chardev=c,id=m,mode=control"),
+                 0));
     cr_assert(eq(sz, args.n, 1));
     cr_assert(zero(ptr, (void *)args.monitors[0].path));
     cr_assert(eq(int, args.monitors[0].fd, 29));
@@ -88,38 +94,54 @@ TEST(qemu_args, an_inherited_socket_is_found_by_its_number) {
 }
 
 TEST(qemu_args, a_monitor_object_is_a_monitor) {
-    cr_assert(eq(int, FIND("-object", "monitor-qmp,id=m,chardev=c", "-chardev", "socket,id=c,path=/a,server=on"), 0));
+    cr_assert(eq(
+        int,
+        FIND("-object", "monitor-qmp,id=m,chardev=c", "-chardev", "socket,id=c,path=/a,server=on"),
+        0));
     cr_assert(eq(sz, args.n, 1));
-    cr_assert(eq(int, FIND("-object", "{\"qom-type\":\"monitor-qmp\",\"id\":\"m\",\"chardev\":\"c\"}",
-                           "-chardev", "socket,id=c,path=/a,server=on"), 0));
+    cr_assert(eq(int,
+                 FIND("-object", "{\"qom-type\":\"monitor-qmp\",\"id\":\"m\",\"chardev\":\"c\"}",
+                      "-chardev", "socket,id=c,path=/a,server=on"),
+                 0));
     cr_assert(eq(sz, args.n, 1));
-    cr_assert(eq(int, FIND("-object", "monitor-hmp,id=m,chardev=c", "-chardev", "socket,id=c,path=/a,server=on"), 0));
+    cr_assert(eq(
+        int,
+        FIND("-object", "monitor-hmp,id=m,chardev=c", "-chardev", "socket,id=c,path=/a,server=on"),
+        0));
     cr_assert(eq(sz, args.n, 0));
     forget();
 }
 
 TEST(qemu_args, json_is_read_and_moved) {
-    static const char chardev[] = "{\"id\":\"c\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":"
-                                  "{\"type\":\"unix\",\"data\":{\"path\":\"/a\"}},\"wait\":false}}}";
+    static const char chardev[] =
+        "{\"id\":\"c\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":"
+        "{\"type\":\"unix\",\"data\":{\"path\":\"/a\"}},\"wait\":false}}}";
     char *text;
 
-    cr_assert(eq(int, FIND("-chardev", chardev, "-mon", "{\"chardev\":\"c\",\"mode\":\"control\"}"), 0));
+    cr_assert(
+        eq(int, FIND("-chardev", chardev, "-mon", "{\"chardev\":\"c\",\"mode\":\"control\"}"), 0));
     text = moved(chardev, "/b\"c");
     cr_assert(ne(ptr, strstr(text, "{\"path\":\"/b\\\"c\"}},\"wait\":false}}}"), NULL));
     free(text);
-    cr_assert(eq(int, FIND("-mon", "c,mode=control", "-chardev",
-                           "{\"id\":\"c\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":"
-                           "{\"type\":\"fd\",\"data\":{\"str\":\"7\"}},\"server\":true}}}"), 0));
+    cr_assert(eq(int,
+                 FIND("-mon", "c,mode=control", "-chardev",
+                      "{\"id\":\"c\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":"
+                      "{\"type\":\"fd\",\"data\":{\"str\":\"7\"}},\"server\":true}}}"),
+                 0));
     cr_assert(eq(int, args.monitors[0].fd, 7));
     forget();
 }
 
 TEST(qemu_args, what_is_no_qmp_server_on_a_unix_socket_is_left_alone) {
-    cr_assert(eq(int, FIND("-qmp", "tcp:localhost:4444,server=on", "-qmp", "unix:/a", "-qmp", "stdio"), 0));
+    cr_assert(eq(
+        int, FIND("-qmp", "tcp:localhost:4444,server=on", "-qmp", "unix:/a", "-qmp", "stdio"), 0));
     cr_assert(eq(sz, args.n, 0));
-    cr_assert(eq(int, FIND("-chardev", "socket,id=c,path=/a,server=on", "-mon", "c", "-serial", "chardev:c"), 0));
+    cr_assert(eq(
+        int, FIND("-chardev", "socket,id=c,path=/a,server=on", "-mon", "c", "-serial", "chardev:c"),
+        0));
     cr_assert(eq(sz, args.n, 0));
-    cr_assert(eq(int, FIND("-qmp", "unix:/a,server=on,abstract=on", "-chardev", "{\"id\":", "-qmp"), 0));
+    cr_assert(
+        eq(int, FIND("-qmp", "unix:/a,server=on,abstract=on", "-chardev", "{\"id\":", "-qmp"), 0));
     cr_assert(eq(sz, args.n, 0));
     forget();
 }
