@@ -1,11 +1,13 @@
 #pragma once
 
 /*
- * The inside of a session: what session.c, task.c and queue.c share, and
- * nobody else.
+ * The inside of a session: what these files share, and nobody else.
  *
- *   session.c  input of both sides to whole pieces, and what becomes of each
- *   task.c     a message under way through the engine: asks, replies, deadlines
+ *   session.c  what a session is told and asked
+ *   input.c    input of both sides to whole pieces
+ *   client.c   what becomes of the client's
+ *   task.c     a message under way through the engine, and what that orders
+ *   answer.c   replies that come, deadlines that pass
  *   queue.c    what goes to the client, in order, some of it waiting
  */
 
@@ -129,12 +131,30 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
                    size_t n_to_text, const char *note);
 /* a whole command goes to the server.  Return: 0 or -ENOMEM */
 int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed);
+/* does a rule that works read messages of this name?  A name may also be one that rules only write. */
+bool session_reads(const struct session *s, enum program_role role, const char *name, size_t n_name);
 /* must in-band commands of the client wait? */
 bool session_is_blocked(const struct session *s);
 /* tell the observer which rules work; once a session */
 int session_tell_rules(struct session *s);
 /* choose the rules anew, by the server's version and commands (each may be NULL).  Return: 0 or -ENOMEM */
 int session_select(struct session *s, const struct version *server, const struct selection_commands *commands);
+
+/* --- client.c --- */
+/* may a rule have something to say of this command? */
+bool client_wants(const struct session *s, const char *text, const struct frame *frame);
+bool client_is_capabilities(const struct session *s, const char *text, const struct frame *frame);
+/* a piece of input, which may have to wait.  Return: 0 or -ENOMEM */
+int client_input(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
+                 bool is_borrowed);
+/* go on with what waited, as far as it need not any more.  Return: 0 or -ENOMEM */
+int client_resume(struct session *s);
+void client_forget(struct session *s, struct deferred *d);
+
+/* --- input.c: both return 0 or -ENOMEM --- */
+int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text, size_t n);
+/* what has come of an object will not become one: it passes as it is */
+int input_break(struct session *s, enum side from, bool is_new, const char *text, size_t n);
 
 /* --- queue.c: all return 0 or -ENOMEM unless they say otherwise --- */
 /* a place behind @after, or before @before, or at the end; NULL: out of memory */
@@ -153,21 +173,36 @@ int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bo
 /* send what is ready */
 int queue_flush(struct session *s);
 
-/* --- task.c: all return 0 or -ENOMEM --- */
+/* --- task.c: all return 0 or -ENOMEM unless they say otherwise --- */
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind);
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
+int task_begin_probe(struct session *s);
 /* what came is not let through: an error in its turn */
 int task_refuse(struct session *s, struct rides *rides);
-int task_begin_probe(struct session *s);
+/* let the engine go on with it, and do what it orders */
+int task_run(struct session *s, struct task *t);
+/* send what the rules ordered beside the message that stands at @place */
+int task_send_own(struct session *s, struct exchange *x, struct held *place);
 /* would an id be taken for one of the shim's own, however it is written?  The server prints it plainly */
 bool task_is_reserved_id(const char *id, size_t n);
 /* Return: the task whose reply comes under the id @id (@n_id is 0: without one), or NULL */
 struct task *task_find(struct session *s, const char *id, size_t n_id);
-int task_reply(struct session *s, struct task *t, const char *text, size_t n);
-/* release replies whose event has come */
-int task_release_met(struct session *s);
-/* let deadlines pass; UINT64_MAX: all of them */
-int task_expire(struct session *s, uint64_t now_ms);
-/* wait no longer for what is first in the queue */
-int task_expire_first(struct session *s);
+/* it is not in flight any more */
+void task_forget_number(struct session *s, struct task *t);
+/* tell of a rule that could not finish */
+void task_note_failure(struct session *s, struct task *t);
 struct task *task_free(struct session *s, struct task *t);
+
+/* --- answer.c: all return 0 or -ENOMEM --- */
+/* the reply @text came for @t */
+int answer_take(struct session *s, struct task *t, const char *text, size_t n);
+/* the reply to a command of the client goes back to it */
+int answer_client(struct session *s, struct task *t, const char *text, size_t n);
+/* the task that asked goes on; @text is NULL: without an answer */
+int answer_asker(struct session *s, struct task *t, const char *text, size_t n);
+/* release replies whose event has come */
+int answer_release_met(struct session *s);
+/* let deadlines pass; UINT64_MAX: all of them */
+int answer_expire(struct session *s, uint64_t now_ms);
+/* wait no longer for what is first in the queue */
+int answer_expire_first(struct session *s);

@@ -1,6 +1,6 @@
 /*
- * Messages under way through the engine: the asks that are out for them, the
- * replies that come back, and what happens when time runs out.
+ * Messages under way through the engine, and what it orders for them.  What
+ * becomes of replies and deadlines is answer.c's business.
  */
 
 #include <errno.h>
@@ -18,8 +18,6 @@
 
 #define TASK_REFUSAL "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: this is no command that the rules allow\"}}"
 
-static int run(struct session *s, struct task *t);
-
 /* --- making and freeing --------------------------------------------------------------------------- */
 
 static struct task *task_new(struct session *s, enum task_kind kind) {
@@ -34,14 +32,14 @@ static struct task *task_new(struct session *s, enum task_kind kind) {
     return t;
 }
 
-static void forget_number(struct session *s, struct task *t) {
+void task_forget_number(struct session *s, struct task *t) {
     if (t->number)
         s->n_in_flight--;
     t->number = 0;
 }
 
 struct task *task_free(struct session *s, struct task *t) {
-    forget_number(s, t);
+    task_forget_number(s, t);
     if (t->parent)
         t->parent->child = NULL;
     if (t->child)
@@ -109,10 +107,6 @@ struct task *task_find(struct session *s, const char *id, size_t n_id) {
     return NULL;
 }
 
-static const char *rule_name(const struct exchange *x) {
-    return x && x->applied ? x->applied->rule->name : NULL;
-}
-
 /* Return: true from the second time on; out of memory: it is told again */
 static bool has_failed_before(struct session *s, const struct rule *rule) {
     bool has_failed;
@@ -127,7 +121,7 @@ static bool has_failed_before(struct session *s, const struct rule *rule) {
 }
 
 /* a rule could not finish: tell it once */
-static void note_failure(struct session *s, struct task *t) {
+void task_note_failure(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
     struct trace_item item = {.kind = TRACE_FAILED, .from = x->from_client ? SIDE_CLIENT : SIDE_SERVER};
 
@@ -184,7 +178,7 @@ static bool may_ask(const struct session *s) {
 static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before);
 
 /* what the rules ordered beside the message itself, in its place in the order */
-static int send_own_all(struct session *s, struct exchange *x, struct held *place) {
+int task_send_own(struct session *s, struct exchange *x, struct held *place) {
     struct held *last = place;
     int r = 0;
 
@@ -197,182 +191,6 @@ static int send_own_all(struct session *s, struct exchange *x, struct held *plac
     return r;
 }
 
-/* the line end that follows an edited command is not skipped: it is the client's own */
-static int with_client_id(struct session *s, const struct task *t, const char *text, size_t n, struct buffer *b) {
-    (void)s;
-    return message_put_id(b, FRAME_SERVER, text, n, t->id.n > 0 ? t->id.data : NULL, t->id.n);
-}
-
-static int flush_parked(struct session *s, struct task *t) {
-    while (!list_is_empty(&t->parked)) {
-        struct task *event = list_entry(t->parked.next, struct task, in_session);
-        struct held *h = queue_add(s, NULL, NULL);
-        int r;
-
-        if (!h)
-            return -ENOMEM;
-        list_remove(&event->in_session);
-        list_append(&s->tasks, &event->in_session);
-        r = queue_fill(s, h, event->exchange->message.text, event->exchange->message.n_text, true);
-        if (r == 0)
-            r = send_own_all(s, event->exchange, h);
-        task_free(s, event);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* the reply to a command of the client takes its place, and the task ends */
-static int finish_reply(struct session *s, struct task *t) {
-    struct held *h = t->held;
-    int r = 0;
-
-    h->is_ready = true;
-    if (t->exchange)
-        r = send_own_all(s, t->exchange, h);
-    if (r == 0)
-        r = flush_parked(s, t);
-    task_free(s, t);
-    return r < 0 ? r : queue_flush(s);
-}
-
-/* @text is the reply as the client is to get it; hold it back if a rule says so */
-static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n, bool may_hold) {
-    uint32_t timeout_ms = 0;
-    int r;
-
-    t->held = queue_add(s, NULL, NULL);
-    if (!t->held)
-        return -ENOMEM;
-    r = queue_fill(s, t->held, text, n, true);
-    if (r < 0)
-        return r;
-    if (!may_hold || !t->exchange || !engine_is_holding(t->exchange, &timeout_ms))
-        return finish_reply(s, t);
-    t->held->is_ready = false;
-    t->deadline_ms = s->time.now_ms + timeout_ms;
-    s->stats.n_held++;
-    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0, "until its event comes");
-    return 0;
-}
-
-/* --- replies that come ------------------------------------------------------------------------------------- */
-
-static int reply_to_command(struct session *s, struct task *t, const char *text, size_t n) {
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
-    struct exchange *x = t->exchange;
-    bool is_changed = false, is_return = true;
-    int r;
-
-    if (x && !t->is_answer) {
-        r = engine_reply(x, text, n);
-        if (r < 0)
-            return r;
-        is_changed = r == 0 && x->is_reply_changed;
-        is_return = r == 0 && x->reply.kind == FRAME_RETURN;
-        note_failure(s, t);
-    }
-    if (x && (is_changed || t->is_answer))
-        r = with_client_id(s, t, x->reply.text, x->reply.n_text, &b);
-    else if (t->is_answer)
-        r = with_client_id(s, t, t->raw.data, t->raw.n, &b);
-    else
-        r = with_client_id(s, t, text, n, &b);
-    if (r < 0)
-        return r;
-    if (is_changed || t->is_answer) {
-        s->stats.n_rewritten += is_changed;
-        session_trace(s, is_changed ? TRACE_REWRITTEN : TRACE_ANSWERED, SIDE_SERVER, x, text, n, b.data, b.n, NULL);
-    }
-    if (t->is_oob) {
-        r = queue_overtake(s, b.data, b.n); /* an out-of-band reply waits for nobody */
-        task_free(s, t);
-        return r;
-    }
-    return deliver_reply(s, t, b.data, b.n, is_return && !t->is_answer);
-}
-
-/* the task that asked goes on */
-static int answer_parent(struct session *s, struct task *t, const char *text, size_t n) {
-    struct task *parent = t->parent;
-    int r;
-
-    if (!parent)
-        return 0;
-    parent->child = NULL;
-    t->parent = NULL;
-    r = engine_answer(parent->exchange, text, n);
-    return r < 0 ? r : run(s, parent);
-}
-
-static int reply_to_own(struct session *s, struct task *t, const char *text, size_t n) {
-    struct exchange *x = t->exchange;
-    int r;
-
-    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
-    r = engine_reply(x, text, n);
-    if (r == 0)
-        r = answer_parent(s, t, x->reply.text, x->reply.n_text);
-    else if (r > 0)
-        r = answer_parent(s, t, NULL, 0);
-    if (r == 0)
-        r = send_own_all(s, x, NULL);
-    task_free(s, t);
-    return r < 0 ? r : queue_flush(s);
-}
-
-static int reply_to_probe(struct session *s, struct task *t, const char *text, size_t n) {
-    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    struct selection_commands commands = {0};
-    struct message m;
-    int r;
-
-    task_free(s, t);
-    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "asked which commands there are");
-    r = message_read(&arena, text, n, &m);
-    if (r < 0)
-        return r;
-    commands.list = r == 0 ? json_member(m.root, "return") : NULL;
-    r = commands.list && commands.list->type == JSON_ARRAY ? session_select(s, NULL, &commands) : 0;
-    return r < 0 ? r : session_tell_rules(s);
-}
-
-static int reply_to_capabilities(struct session *s, struct task *t, const char *text, size_t n) {
-    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    struct message m;
-    int r;
-
-    r = message_read(&arena, text, n, &m);
-    if (r < 0)
-        return r;
-    s->negotiation = r == 0 && m.kind == FRAME_RETURN ? NEGOTIATION_DONE : NEGOTIATION_NONE;
-    if (s->negotiation == NEGOTIATION_NONE)
-        s->is_oob = false;
-    r = reply_to_command(s, t, text, n);
-    if (r < 0 || s->negotiation == NEGOTIATION_NONE)
-        return r;
-    return selection_wants_probe(s->program) ? task_begin_probe(s) : session_tell_rules(s);
-}
-
-int task_reply(struct session *s, struct task *t, const char *text, size_t n) {
-    forget_number(s, t);
-    if (s->fd_wait == t)
-        s->fd_wait = NULL;
-    t->deadline_ms = UINT64_MAX;
-    switch (t->kind) {
-    case TASK_ASK:
-    case TASK_THEN:
-        return reply_to_own(s, t, text, n);
-    case TASK_PROBE:
-        return reply_to_probe(s, t, text, n);
-    case TASK_CAPABILITIES:
-        return reply_to_capabilities(s, t, text, n);
-    default:
-        return reply_to_command(s, t, text, n);
-    }
-}
-
 /* --- what the engine orders ------------------------------------------------------------------------------------ */
 
 /* ask the server for the task @parent; what cannot be asked has no answer */
@@ -383,7 +201,7 @@ static int begin_ask(struct session *s, struct task *parent) {
 
     if (!may_ask(s)) {
         r = engine_answer(px, NULL, 0);
-        return r < 0 ? r : run(s, parent);
+        return r < 0 ? r : task_run(s, parent);
     }
     t = task_new(s, TASK_ASK);
     if (!t)
@@ -395,7 +213,7 @@ static int begin_ask(struct session *s, struct task *parent) {
     }
     t->parent = parent;
     parent->child = t;
-    return run(s, t);
+    return task_run(s, t);
 }
 
 static int begin_then(struct session *s, const struct engine_own *own) {
@@ -412,7 +230,7 @@ static int begin_then(struct session *s, const struct engine_own *own) {
         task_free(s, t);
         return r < 0 ? r : -ENOTRECOVERABLE;
     }
-    return run(s, t);
+    return task_run(s, t);
 }
 
 static int begin_emit(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
@@ -435,7 +253,7 @@ static int begin_emit(struct session *s, const struct engine_own *own, struct he
     if (!is_before)
         *place = h;
     session_trace(s, TRACE_EMITTED, -1, NULL, NULL, 0, own->text, own->n_text, own->rule->name);
-    return run(s, t);
+    return task_run(s, t);
 }
 
 static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
@@ -508,7 +326,7 @@ static int answer_command(struct session *s, struct task *t) {
     t->is_blocking = false;
     s->input[SIDE_CLIENT].skips_eol = true;
     if (t->is_oob || s->input[SIDE_SERVER].has_ended || (s->n_sent == s->n_answered && !s->is_uncertain))
-        return reply_to_command(s, t, t->raw.data, t->raw.n);
+        return answer_client(s, t, t->raw.data, t->raw.n);
     rides_deinit(&t->rides);
     return send_tracked(s, t, INTROSPECT_ASK_TURN, strlen(INTROSPECT_ASK_TURN), true);
 }
@@ -551,7 +369,7 @@ static int pass_message(struct session *s, struct task *t) {
     else /* what comes behind it must not come before its line end */
         r = queue_fill(s, t->held, t->raw.data, t->raw.n, x->own != NULL);
     if (r == 0)
-        r = send_own_all(s, x, t->held);
+        r = task_send_own(s, x, t->held);
     task_free(s, t);
     return r < 0 ? r : queue_flush(s);
 }
@@ -563,7 +381,7 @@ static int drop_message(struct session *s, struct task *t) {
     session_trace(s, TRACE_DROPPED, SIDE_SERVER, t->exchange, t->raw.data, t->raw.n, NULL, 0, NULL);
     r = queue_fill(s, t->held, NULL, 0, true);
     if (r == 0)
-        r = send_own_all(s, t->exchange, t->held);
+        r = task_send_own(s, t->exchange, t->held);
     task_free(s, t);
     return r < 0 ? r : queue_flush(s);
 }
@@ -584,12 +402,12 @@ static int answer(struct session *s, struct task *t) {
 
     if (t->kind == TASK_COMMAND)
         return answer_command(s, t);
-    r = answer_parent(s, t, t->exchange->reply.text, t->exchange->reply.n_text);
+    r = answer_asker(s, t, t->exchange->reply.text, t->exchange->reply.n_text);
     task_free(s, t);
     return r;
 }
 
-static int run(struct session *s, struct task *t) {
+int task_run(struct session *s, struct task *t) {
     enum engine_outcome outcome = ENGINE_PASS;
     int r;
 
@@ -597,7 +415,7 @@ static int run(struct session *s, struct task *t) {
     r = engine_run(t->exchange, &outcome);
     if (r < 0)
         return r;
-    note_failure(s, t);
+    task_note_failure(s, t);
     switch (outcome) {
     case ENGINE_PASS:
         return pass(s, t);
@@ -669,7 +487,7 @@ static int run_command(struct session *s, struct task *t) {
         buffer_clear(&t->id); /* it was not read either: it may be no JSON */
     if (r)
         return r < 0 ? r : pass_unread(s, t);
-    return run(s, t);
+    return task_run(s, t);
 }
 
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind) {
@@ -725,7 +543,7 @@ int task_begin_message(struct session *s, const char *text, size_t n, struct rid
         task_free(s, t);
         return r < 0 ? r : queue_flush(s);
     }
-    return r < 0 ? r : run(s, t);
+    return r < 0 ? r : task_run(s, t);
 }
 
 int task_begin_probe(struct session *s) {
@@ -737,83 +555,3 @@ int task_begin_probe(struct session *s) {
     return send_own(s, t, INTROSPECT_ASK_COMMANDS, strlen(INTROSPECT_ASK_COMMANDS));
 }
 
-/* --- ends of waits --------------------------------------------------------------------------------------------------- */
-
-int task_release_met(struct session *s) {
-    uint32_t timeout_ms;
-    int r;
-
-    list_for_each_safe(i, &s->tasks) {
-        struct task *t = list_entry(i, struct task, in_session);
-
-        if (t->kind != TASK_COMMAND || !t->held || engine_is_holding(t->exchange, &timeout_ms))
-            continue;
-        session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->held->text.data, t->held->text.n, NULL, 0, "its event came");
-        r = finish_reply(s, t);
-        if (r < 0)
-            return r;
-        return task_release_met(s); /* the list has changed */
-    }
-    return 0;
-}
-
-/* the reply is not waited for any more; if it comes, it is swallowed */
-static int abandon_ask(struct session *s, struct task *t) {
-    t->deadline_ms = UINT64_MAX;
-    if (t->kind == TASK_PROBE) {
-        s->probe = NULL;
-        return session_tell_rules(s);
-    }
-    return answer_parent(s, t, NULL, 0);
-}
-
-static int expire(struct session *s, struct task *t, const char *note) {
-    const char *rule = t->parent ? rule_name(t->parent->exchange) : rule_name(t->exchange);
-
-    s->stats.n_timed_out++;
-    session_trace(s, TRACE_TIMED_OUT, t->held ? SIDE_SERVER : -1, t->exchange, NULL, 0, NULL, 0, rule ? rule : note);
-    t->deadline_ms = UINT64_MAX;
-    if (t->kind == TASK_COMMAND && t->held)
-        return finish_reply(s, t);
-    if (s->fd_wait == t)
-        s->fd_wait = NULL;
-    if (!list_is_empty(&t->parked))
-        return flush_parked(s, t) < 0 ? -ENOMEM : queue_flush(s);
-    return t->kind == TASK_ASK || t->kind == TASK_PROBE ? abandon_ask(s, t) : 0;
-}
-
-static struct task *first_due(struct session *s, uint64_t now_ms) {
-    struct task *first = NULL;
-
-    list_for_each(i, &s->tasks) {
-        struct task *t = list_entry(i, struct task, in_session);
-
-        if (t->deadline_ms != UINT64_MAX && t->deadline_ms <= now_ms && (!first || t->deadline_ms < first->deadline_ms))
-            first = t;
-    }
-    return first;
-}
-
-int task_expire(struct session *s, uint64_t now_ms) {
-    struct task *t;
-    int r;
-
-    while ((t = first_due(s, now_ms))) {
-        r = expire(s, t, "deadline");
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-int task_expire_first(struct session *s) {
-    struct held *first = list_entry(s->queue.next, struct held, in_queue);
-
-    list_for_each(i, &s->tasks) {
-        struct task *t = list_entry(i, struct task, in_session);
-
-        if (t->held == first)
-            return expire(s, t->child ? t->child : t, "too much waits behind it");
-    }
-    return -ENOTRECOVERABLE;
-}
