@@ -15,7 +15,8 @@ struct arena {
     size_t n_bytes;             /* given out so far */
 };
 
-#define ARENA_INIT {0}
+#define ARENA_INIT                                                                                 \
+    { 0 }
 
 void arena_deinit(struct arena *a);
 

@@ -15,7 +15,8 @@ struct buffer {
     bool failed; /* out of memory once: every later append does nothing */
 };
 
-#define BUFFER_INIT {0}
+#define BUFFER_INIT                                                                                \
+    { 0 }
 
 void buffer_deinit(struct buffer *b);
 

@@ -13,7 +13,8 @@ struct fds {
     size_t n;
 };
 
-#define FDS_INIT {0}
+#define FDS_INIT                                                                                   \
+    { 0 }
 
 /* close them all; the set is empty afterwards */
 void fds_deinit(struct fds *f);

@@ -12,7 +12,8 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(head) {&(head), &(head)}
+#define LIST_INIT(head)                                                                            \
+    { &(head), &(head) }
 #define list_entry(link, type, member) container_of(link, type, member)
 
 static inline void list_init(struct list *l) {

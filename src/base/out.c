@@ -41,7 +41,8 @@ void out_deinit(struct out *o) {
 }
 
 static struct out_segment *out_last(const struct out *o) {
-    return list_is_empty(&o->segments) ? NULL : list_entry(o->segments.prev, struct out_segment, in_out);
+    return list_is_empty(&o->segments) ? NULL
+                                       : list_entry(o->segments.prev, struct out_segment, in_out);
 }
 
 static struct out_segment *out_add(struct out *o) {
@@ -105,7 +106,8 @@ void out_ride_take(struct out *o, struct fds *fds) {
         fds_replace_take(&o->next, fds);
 }
 
-size_t out_peek(const struct out *o, struct iovec *iov, size_t max_iov, const struct fds **ret_fds) {
+size_t out_peek(const struct out *o, struct iovec *iov, size_t max_iov,
+                const struct fds **ret_fds) {
     size_t n = 0;
 
     *ret_fds = NULL;

@@ -12,7 +12,7 @@
 #define _printf_(a, b) __attribute__((__format__(printf, a, b)))
 
 #define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* give ownership away: the value, and the variable is empty afterwards */
 #define steal(var)                                                                                 \

@@ -6,16 +6,8 @@
 #include "json/diag.h"
 
 const struct command *const command_table[] = {
-    &command_run,
-    &command_exec,
-    &command_check,
-    &command_test,
-    &command_explain,
-    &command_list,
-    &command_status,
-    &command_show,
-    &command_replay,
-    &command_help,
+    &command_run,  &command_exec,   &command_check, &command_test,   &command_explain,
+    &command_list, &command_status, &command_show,  &command_replay, &command_help,
     NULL,
 };
 

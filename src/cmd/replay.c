@@ -29,11 +29,20 @@
 #include "qmp/message.h"
 #include "rule/version.h"
 
-enum replay_option { REPLAY_RULES = 256, REPLAY_CLIENT, REPLAY_CLIENT_VERSION, REPLAY_SESSION, REPLAY_TO_CASE };
+enum replay_option {
+    REPLAY_RULES = 256,
+    REPLAY_CLIENT,
+    REPLAY_CLIENT_VERSION,
+    REPLAY_SESSION,
+    REPLAY_TO_CASE
+};
 
-enum { REPLAY_MAX_APART = 64 }; /* messages that two dialogues may be apart before they are called different */
+enum {
+    REPLAY_MAX_APART = 64
+}; /* messages that two dialogues may be apart before they are called different */
 
-#define REPLAY_NO_ANSWER "{\"error\": {\"class\": \"GenericError\", \"desc\": \"the trace has no answer to this\"}}"
+#define REPLAY_NO_ANSWER                                                                           \
+    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"the trace has no answer to this\"}}"
 
 enum { THEN, NOW }; /* as recorded, as played */
 
@@ -95,10 +104,13 @@ struct replay {
 static const struct command_option replay_options[] = {
     {REPLAY_RULES, "rules", "FILE|NAME",
      "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given, else none"},
-    {REPLAY_CLIENT, "client", "old|new", "which side of the rules the client is on\n(default: old)"},
-    {REPLAY_CLIENT_VERSION, "client-version", "X", "the QEMU version that the client was written for"},
+    {REPLAY_CLIENT, "client", "old|new",
+     "which side of the rules the client is on\n(default: old)"},
+    {REPLAY_CLIENT_VERSION, "client-version", "X",
+     "the QEMU version that the client was written for"},
     {REPLAY_SESSION, "session", "N", "only that session"},
-    {REPLAY_TO_CASE, "to-case", NULL, "play nothing; print a case file for \"qmp-shim test\" of\nthe session (default: the first one)"},
+    {REPLAY_TO_CASE, "to-case", NULL,
+     "play nothing; print a case file for \"qmp-shim test\" of\nthe session (default: the first one)"},
     {.name = NULL},
 };
 
@@ -125,7 +137,8 @@ static void replay_reply_free(struct replay_reply *r) {
 
 static int replay_sent_add(struct replay_dialogue *d, const struct exchanged *x) {
     struct replay_message *m = calloc(1, sizeof(*m));
-    uint64_t start_ms = d == &d->session->dialogue[THEN] ? d->session->start_ms : d->session->start_now_ms;
+    uint64_t start_ms =
+        d == &d->session->dialogue[THEN] ? d->session->start_ms : d->session->start_now_ms;
 
     if (!m)
         return -ENOMEM;
@@ -164,7 +177,8 @@ static void replay_tell(void *userdata, const struct exchanged *x) {
 /* --- comparing --------------------------------------------------------------------------------------------- */
 
 static bool replay_is_same(const char *a, const char *b) {
-    static const char *const ignored[] = {"id", "timestamp", NULL}; /* an event of the shim's own has its own time */
+    static const char *const ignored[] = {"id", "timestamp",
+                                          NULL}; /* an event of the shim's own has its own time */
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *va, *vb;
     struct compare c;
@@ -174,10 +188,12 @@ static bool replay_is_same(const char *a, const char *b) {
         return true;
     if (exchange_label(a, SIDE_SERVER).kind != FRAME_EVENT)
         return false;
-    if (json_read(&arena, a, strlen(a), false, &va, NULL) || json_read(&arena, b, strlen(b), false, &vb, NULL))
+    if (json_read(&arena, a, strlen(a), false, &va, NULL) ||
+        json_read(&arena, b, strlen(b), false, &vb, NULL))
         return false;
     compare_init(&c);
-    is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT && compare_members(&c, va, vb, ignored) == 0;
+    is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT &&
+              compare_members(&c, va, vb, ignored) == 0;
     compare_deinit(&c);
     return is_same;
 }
@@ -190,14 +206,17 @@ static void replay_print(const char *sign, const char *text) {
 }
 
 static struct replay_message *replay_first(const struct replay_dialogue *d, int side) {
-    return list_is_empty(&d->sent[side]) ? NULL : list_entry(d->sent[side].next, struct replay_message, in_dialogue);
+    return list_is_empty(&d->sent[side])
+               ? NULL
+               : list_entry(d->sent[side].next, struct replay_message, in_dialogue);
 }
 
 /* @then or @now may be NULL */
-static void replay_differs(struct replay_session *s, int side, const struct replay_message *then, const struct replay_message *now) {
+static void replay_differs(struct replay_session *s, int side, const struct replay_message *then,
+                           const struct replay_message *now) {
     s->replay->n_differences++;
-    printf("session %llu, %.3f s, to the %s:\n", (unsigned long long)s->id, (double)(then ? then : now)->ms / 1000,
-           side == SIDE_CLIENT ? "client" : "server");
+    printf("session %llu, %.3f s, to the %s:\n", (unsigned long long)s->id,
+           (double)(then ? then : now)->ms / 1000, side == SIDE_CLIENT ? "client" : "server");
     if (then)
         replay_print("-", then->text);
     if (now)
@@ -205,7 +224,8 @@ static void replay_differs(struct replay_session *s, int side, const struct repl
 }
 
 /* Return: how many messages of @d come before one like @m; the number of all when there is none */
-static size_t replay_find(const struct replay_dialogue *d, int side, const struct replay_message *m) {
+static size_t replay_find(const struct replay_dialogue *d, int side,
+                          const struct replay_message *m) {
     size_t n = 0;
 
     list_for_each(i, &d->sent[side]) {
@@ -228,7 +248,8 @@ static bool replay_compare_one(struct replay_session *s, int side, bool is_end) 
         replay_message_free(now, side, b);
         return true;
     }
-    is_known = is_end || then->n_sent[side] >= REPLAY_MAX_APART || now->n_sent[side] >= REPLAY_MAX_APART;
+    is_known =
+        is_end || then->n_sent[side] >= REPLAY_MAX_APART || now->n_sent[side] >= REPLAY_MAX_APART;
     if (!is_known || (!a && !b))
         return false;
     n_then = b ? replay_find(then, side, b) : 0; /* only then: these */
@@ -237,7 +258,8 @@ static bool replay_compare_one(struct replay_session *s, int side, bool is_end) 
         replay_differs(s, side, a, b);
         replay_message_free(then, side, a);
         replay_message_free(now, side, b);
-    } else if (a && (!b || (n_then < then->n_sent[side] && (n_now == now->n_sent[side] || n_then <= n_now)))) {
+    } else if (a && (!b || (n_then < then->n_sent[side] &&
+                            (n_now == now->n_sent[side] || n_then <= n_now)))) {
         replay_differs(s, side, a, NULL);
         replay_message_free(then, side, a);
     } else {
@@ -279,7 +301,8 @@ static struct replay_call *replay_call_of(const struct replay_dialogue *d, const
     return NULL;
 }
 
-static struct replay_call *replay_call_like(const struct replay_dialogue *d, uint64_t number, const char *text) {
+static struct replay_call *replay_call_like(const struct replay_dialogue *d, uint64_t number,
+                                            const char *text) {
     list_for_each(i, &d->calls) {
         struct replay_call *c = list_entry(i, struct replay_call, in_dialogue);
 
@@ -289,7 +312,8 @@ static struct replay_call *replay_call_like(const struct replay_dialogue *d, uin
     return NULL;
 }
 
-static int replay_send(struct replay_session *s, enum side from, const char *text, size_t n, size_t n_fds);
+static int replay_send(struct replay_session *s, enum side from, const char *text, size_t n,
+                       size_t n_fds);
 
 /* the server answers @c, which is gone then */
 static int replay_answer(struct replay_session *s, struct replay_call *c, const char *text) {
@@ -376,7 +400,8 @@ static void replay_record(void *userdata, const struct record *record) {
         s->error = r;
 }
 
-static int replay_send(struct replay_session *s, enum side from, const char *text, size_t n, size_t n_fds) {
+static int replay_send(struct replay_session *s, enum side from, const char *text, size_t n,
+                       size_t n_fds) {
     int r;
 
     r = n > 0 || n_fds > 0 ? player_send(&s->player, from, text, n, n_fds) : 0;
@@ -580,7 +605,8 @@ static void replay_print_event(struct replay *replay, const char *text) {
         replay_print_line(text);
         return;
     }
-    printf("%.*s\"$%zu\"%s", (int)(timestamp->text - text), text, ++replay->n_case_numbers, timestamp->text + timestamp->n_text);
+    printf("%.*s\"$%zu\"%s", (int)(timestamp->text - text), text, ++replay->n_case_numbers,
+           timestamp->text + timestamp->n_text);
 }
 
 /* what was sent is what must come */
@@ -603,11 +629,13 @@ static void replay_case_head(const struct replay *replay, const struct record *r
         fputs("rules:", stdout);
     for (size_t i = 0; i < replay->rules.n_names; i++) {
         const char *name = replay->rules.names[i];
-        _cleanup_(freep) char *path = strchr(name, '/') || strstr(name, ".jsonc") ? realpath(name, NULL) : NULL;
+        _cleanup_(freep) char *path =
+            strchr(name, '/') || strstr(name, ".jsonc") ? realpath(name, NULL) : NULL;
 
         printf(" %s", path ? path : name);
     }
-    printf("%sclient: %s\n", replay->rules.n_names > 0 ? "\n" : "", replay->options.client == DIALECT_NEW ? "new" : "old");
+    printf("%sclient: %s\n", replay->rules.n_names > 0 ? "\n" : "",
+           replay->options.client == DIALECT_NEW ? "new" : "old");
     if (replay->options.client_version)
         printf("client-version: %s\n", replay->options.client_version);
     puts("handshake: none\n");
@@ -634,7 +662,8 @@ static int replay_case_record(struct replay *replay, const struct record *r) {
     struct replay_session *s = replay_session_find(replay, r->session);
     int x;
 
-    if (r->kind == RECORD_OPENED && !replay->has_case && (!replay->session || replay->session == r->session)) {
+    if (r->kind == RECORD_OPENED && !replay->has_case &&
+        (!replay->session || replay->session == r->session)) {
         replay->has_case = true;
         replay_case_head(replay, r);
         x = replay_begin(replay, r);
@@ -666,10 +695,12 @@ static int replay_read(struct replay *replay, const char *path) {
     while (r == 0) {
         r = tracereader_next(&reader, &record);
         if (r == 0)
-            r = replay->is_to_case ? replay_case_record(replay, &record) : replay_record_of(replay, &record);
+            r = replay->is_to_case ? replay_case_record(replay, &record)
+                                   : replay_record_of(replay, &record);
     }
     tracereader_close(&reader);
-    while (r == TRACEREADER_E_END && !replay->is_to_case && !list_is_empty(&replay->sessions)) { /* still being recorded */
+    while (r == TRACEREADER_E_END && !replay->is_to_case &&
+           !list_is_empty(&replay->sessions)) { /* still being recorded */
         int x = replay_end(list_entry(replay->sessions.next, struct replay_session, in_replay));
 
         r = x < 0 ? x : r;
@@ -691,7 +722,8 @@ static int replay_sum_up(const struct replay *replay) {
         fputs("qmp-shim replay: there is no such session in the trace\n", stderr);
         return COMMAND_FAILED;
     }
-    printf("%zu session%s played, %zu difference%s\n", replay->n_played, replay->n_played == 1 ? "" : "s", replay->n_differences,
+    printf("%zu session%s played, %zu difference%s\n", replay->n_played,
+           replay->n_played == 1 ? "" : "s", replay->n_differences,
            replay->n_differences == 1 ? "" : "s");
     return replay->n_differences > 0 ? COMMAND_FAILED : 0;
 }
@@ -728,13 +760,19 @@ static int replay_set(struct replay *replay, int option, const char *value) {
         return 0;
     case REPLAY_CLIENT:
         replay->options.client = strcmp(value, "new") == 0 ? DIALECT_NEW : DIALECT_OLD;
-        return strcmp(value, "new") == 0 || strcmp(value, "old") == 0 ? 0 : replay_wrong("client", value, "\"old\" or \"new\"");
+        return strcmp(value, "new") == 0 || strcmp(value, "old") == 0
+                   ? 0
+                   : replay_wrong("client", value, "\"old\" or \"new\"");
     case REPLAY_CLIENT_VERSION:
         replay->options.client_version = value;
-        return version_read(value, strlen(value), &version) ? replay_wrong("client-version", value, "a number, as 2.6") : 0;
+        return version_read(value, strlen(value), &version)
+                   ? replay_wrong("client-version", value, "a number, as 2.6")
+                   : 0;
     case REPLAY_SESSION:
         replay->session = strtoull(value, &end, 10);
-        return replay->session > 0 && !*end ? 0 : replay_wrong("session", value, "a number, as in the trace");
+        return replay->session > 0 && !*end
+                   ? 0
+                   : replay_wrong("session", value, "a number, as in the trace");
     default:
         replay->is_to_case = true;
         return 0;

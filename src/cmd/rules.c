@@ -241,7 +241,8 @@ static int rules_check_file(const char *path) {
     if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH))
         return rules_refuse(path, "everybody", "can write it");
     if ((st.st_mode & S_IWGRP) && st.st_uid != 0 && st.st_uid != geteuid())
-        return rules_refuse(path, "a group", "can write it, and its owner is neither root nor this user");
+        return rules_refuse(path, "a group",
+                            "can write it, and its owner is neither root nor this user");
     return 0;
 }
 

@@ -50,7 +50,8 @@ static const struct command_option run_options[] = {
      "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given, else none"},
     {261, "no-rules", NULL, "let everything pass unchanged"},
     {262, "no-probe", NULL, "do not ask the server which commands it has"},
-    {278, "compact", NULL, "send commands without blanks and with short ids, which\nQEMU reads sooner"},
+    {278, "compact", NULL,
+     "send commands without blanks and with short ids, which\nQEMU reads sooner"},
     {263, "log-level", "LEVEL", "error, warning, info or debug (default: info)"},
     {264, SETTINGS_CONFIG, "FILE", "a file that may say all this, too"},
     {265, SETTINGS_INSTANCE, "NAME",
@@ -65,9 +66,12 @@ static const struct command_option run_options[] = {
     {271, "allow-gid", "GROUP", "likewise, the members of a group"},
     {272, "control", "PATH", "a socket for \"qmp-shim status\""},
     {273, "metrics", "PATH", "a file of metrics, in OpenMetrics' format"},
-    {274, "trace", "FILE", "record all traffic there, for \"qmp-shim show\" and\n\"qmp-shim replay\""},
-    {275, "trace-size", "MIB", "at this size FILE becomes FILE.1 and begins anew;\n0: never (default: 100)"},
-    {276, "redact", "FILE", "which members of commands are secret and not recorded\n(default: an installed list)"},
+    {274, "trace", "FILE",
+     "record all traffic there, for \"qmp-shim show\" and\n\"qmp-shim replay\""},
+    {275, "trace-size", "MIB",
+     "at this size FILE becomes FILE.1 and begins anew;\n0: never (default: 100)"},
+    {276, "redact", "FILE",
+     "which members of commands are secret and not recorded\n(default: an installed list)"},
     {277, "no-redact", NULL, "record secrets, too"},
     {.name = NULL},
 };
@@ -210,8 +214,7 @@ static void run_warn_changes(const struct run *run, const struct conf *conf) {
     bool is_changed =
         !is_same(old->listen, conf->listen) || !is_same(old->connect, conf->connect) ||
         !is_same(old->control, conf->control) || !is_same(old->metrics, conf->metrics) ||
-        !is_same(old->trace, conf->trace) ||
-        !is_same(old->socket_owner, conf->socket_owner) ||
+        !is_same(old->trace, conf->trace) || !is_same(old->socket_owner, conf->socket_owner) ||
         !is_same(old->socket_group, conf->socket_group) || old->socket_mode != conf->socket_mode ||
         memcmp(old->limit, conf->limit, sizeof(conf->limit)) != 0;
 
@@ -251,7 +254,8 @@ static int run_print(const struct diag_set *diags) {
 
 /* Return: 0, negative (out of memory), positive (said why) */
 static int run_load_redact(struct run *run) {
-    struct diag_source source = {.path = run->conf.redact ? run->conf.redact : DATADIR "/redact.jsonc"};
+    struct diag_source source = {.path =
+                                     run->conf.redact ? run->conf.redact : DATADIR "/redact.jsonc"};
     struct diag_set diags;
     int r, printed;
 
@@ -278,7 +282,8 @@ static int run_record(struct run *run, struct server *server) {
         r = run_load_redact(run);
     if (r)
         return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
-    r = tracefile_open(&run->trace, &run->log, conf->trace, conf->trace_size << 20, conf->no_redact ? NULL : &run->redact);
+    r = tracefile_open(&run->trace, &run->log, conf->trace, conf->trace_size << 20,
+                       conf->no_redact ? NULL : &run->redact);
     if (r < 0) {
         fprintf(stderr, "qmp-shim run: cannot write %s: %s\n", conf->trace, strerror(-r));
         return COMMAND_FAILED;

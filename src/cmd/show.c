@@ -18,7 +18,15 @@
 #include "proxy/exchanges.h"
 #include "proxy/session.h"
 
-enum show_option { SHOW_SESSION = 256, SHOW_COMMAND, SHOW_EVENT, SHOW_RULE, SHOW_CHANGED, SHOW_FAILED, SHOW_FULL };
+enum show_option {
+    SHOW_SESSION = 256,
+    SHOW_COMMAND,
+    SHOW_EVENT,
+    SHOW_RULE,
+    SHOW_CHANGED,
+    SHOW_FAILED,
+    SHOW_FULL
+};
 
 enum {
     SHOW_MAX_TEXT = 70,    /* of a message, unless --full */
@@ -52,7 +60,8 @@ struct show {
 
 static const struct command_option show_options[] = {
     {SHOW_SESSION, "session", "N", "only that session"},
-    {SHOW_COMMAND, "command", "NAME", "only commands of that name, before or behind the\nrules, and their replies"},
+    {SHOW_COMMAND, "command", "NAME",
+     "only commands of that name, before or behind the\nrules, and their replies"},
     {SHOW_EVENT, "event", "NAME", "only events of that name"},
     {SHOW_RULE, "rule", "NAME", "only what that rule had to do with"},
     {SHOW_CHANGED, "changed", NULL, "only what did not pass unchanged"},
@@ -100,7 +109,8 @@ static void show_path(const struct show_path *p) {
         printf("%zu", p->index);
 }
 
-static void show_change(struct show *s, const struct show_path *path, const struct json *a, const struct json *b) {
+static void show_change(struct show *s, const struct show_path *path, const struct json *a,
+                        const struct json *b) {
     s->n_changes++;
     if (!s->is_full && s->n_changes > SHOW_MAX_CHANGES)
         return;
@@ -119,9 +129,11 @@ static void show_change(struct show *s, const struct show_path *path, const stru
     putchar('\n');
 }
 
-static void show_differences(struct show *s, const struct show_path *up, const struct json *a, const struct json *b);
+static void show_differences(struct show *s, const struct show_path *up, const struct json *a,
+                             const struct json *b);
 
-static void show_object_differences(struct show *s, const struct show_path *up, const struct json *a, const struct json *b) {
+static void show_object_differences(struct show *s, const struct show_path *up,
+                                    const struct json *a, const struct json *b) {
     for (size_t i = 0; i < a->n_items; i++) {
         const struct json *m = &a->items[i], *other = json_member_n(b, m->key, m->n_key);
         struct show_path path = {up, m->key, m->n_key, 0};
@@ -140,7 +152,8 @@ static void show_object_differences(struct show *s, const struct show_path *up, 
     }
 }
 
-static void show_differences(struct show *s, const struct show_path *up, const struct json *a, const struct json *b) {
+static void show_differences(struct show *s, const struct show_path *up, const struct json *a,
+                             const struct json *b) {
     if (!up->up || a->type != b->type || (a->type != JSON_OBJECT && a->type != JSON_ARRAY)) {
         if (up->up && !json_equal(a, b))
             show_change(s, up, a, b);
@@ -157,7 +170,8 @@ static void show_differences(struct show *s, const struct show_path *up, const s
         if (i < a->n_items && i < b->n_items)
             show_differences(s, &path, &a->items[i], &b->items[i]);
         else
-            show_change(s, &path, i < a->n_items ? &a->items[i] : NULL, i < b->n_items ? &b->items[i] : NULL);
+            show_change(s, &path, i < a->n_items ? &a->items[i] : NULL,
+                        i < b->n_items ? &b->items[i] : NULL);
     }
 }
 
@@ -165,7 +179,8 @@ static void show_differences(struct show *s, const struct show_path *up, const s
 static struct json *show_without_id(struct json *root) {
     for (size_t i = 0; i < root->n_items; i++)
         if (root->type == JSON_OBJECT && json_key_is(&root->items[i], "id")) {
-            memmove(&root->items[i], &root->items[i + 1], (root->n_items - i - 1) * sizeof(*root->items));
+            memmove(&root->items[i], &root->items[i + 1],
+                    (root->n_items - i - 1) * sizeof(*root->items));
             root->n_items--;
         }
     return root;
@@ -178,7 +193,8 @@ static void show_changes(struct show *s, const struct exchanged *x) {
 
     if (x->kind != EXCHANGE_REWRITTEN || !x->text || !x->to_text)
         return;
-    if (json_read(&arena, x->text, strlen(x->text), false, &a, NULL) || json_read(&arena, x->to_text, strlen(x->to_text), false, &b, NULL))
+    if (json_read(&arena, x->text, strlen(x->text), false, &a, NULL) ||
+        json_read(&arena, x->to_text, strlen(x->to_text), false, &b, NULL))
         return;
     s->n_changes = 0;
     show_differences(s, &root, show_without_id(a), show_without_id(b));
@@ -227,8 +243,9 @@ static const char *show_word(const struct exchanged *x) {
 
 /* the inside of a message: arguments, what is returned, … */
 static const char *const show_members[] = {
-    [FRAME_COMMAND] = "arguments", [FRAME_COMMAND_OOB] = "arguments", [FRAME_RETURN] = "return",
-    [FRAME_ERROR] = "error",       [FRAME_EVENT] = "data",            [FRAME_GREETING] = "QMP",
+    [FRAME_COMMAND] = "arguments", [FRAME_COMMAND_OOB] = "arguments",
+    [FRAME_RETURN] = "return",     [FRAME_ERROR] = "error",
+    [FRAME_EVENT] = "data",        [FRAME_GREETING] = "QMP",
 };
 
 static void show_message(const struct show *s, const char *text, int from, const char *call) {
@@ -244,7 +261,10 @@ static void show_message(const struct show *s, const char *text, int from, const
     if (label.n > 0)
         show_text(label.text, (size_t)label.n, SHOW_MAX_TEXT);
     else
-        fputs(label.kind == FRAME_RETURN ? "return" : label.kind == FRAME_ERROR ? "error" : "greeting", stdout);
+        fputs(label.kind == FRAME_RETURN  ? "return"
+              : label.kind == FRAME_ERROR ? "error"
+                                          : "greeting",
+              stdout);
     if (call)
         printf(" (%s)", call);
     if (json_read(&arena, text, strlen(text), false, &root, NULL) == 0)
@@ -281,11 +301,17 @@ static void show_line(struct show_session *session, const struct exchanged *x, c
     const char *text = x->text ? x->text : x->to_text;
     int from = x->from >= 0 ? x->from : x->kind == EXCHANGE_ASKED ? SIDE_CLIENT : SIDE_SERVER;
     struct exchange_label label = exchange_label(text, from);
-    struct exchange_label to = x->kind == EXCHANGE_REWRITTEN ? exchange_label(x->to_text, from) : label;
+    struct exchange_label to =
+        x->kind == EXCHANGE_REWRITTEN ? exchange_label(x->to_text, from) : label;
 
-    printf("%-3llu %9.3f  %s  %s", (unsigned long long)x->session, (double)(x->ms - session->start_ms) / 1000, show_lanes(x), show_word(x));
+    printf("%-3llu %9.3f  %s  %s", (unsigned long long)x->session,
+           (double)(x->ms - session->start_ms) / 1000, show_lanes(x), show_word(x));
     if (x->kind == EXCHANGE_NOTE) {
-        printf("%s%s%s", x->from == SIDE_CLIENT ? "the client " : x->from == SIDE_SERVER ? "the server " : "", x->to_text, x->note ? ": " : "");
+        printf("%s%s%s",
+               x->from == SIDE_CLIENT   ? "the client "
+               : x->from == SIDE_SERVER ? "the server "
+                                        : "",
+               x->to_text, x->note ? ": " : "");
         if (x->note)
             show_text(x->note, strlen(x->note), s->is_full ? SIZE_MAX : SHOW_MAX_TEXT);
     } else {
@@ -321,7 +347,8 @@ static void show_call_free(struct show_session *session, struct show_call *c) {
     free(c);
 }
 
-static void show_call_add(struct show_session *session, const struct exchanged *x, struct exchange_label label) {
+static void show_call_add(struct show_session *session, const struct exchanged *x,
+                          struct exchange_label label) {
     struct exchange_label to = exchange_label(x->to_text, x->from);
     struct show_call *c;
 
@@ -359,16 +386,20 @@ static struct show_call *show_call_find(struct show_session *session, const char
 static bool show_is_named(const char *text, int from, const char *name, bool is_event) {
     struct exchange_label label = exchange_label(text, from);
 
-    return (label.kind == FRAME_EVENT) == is_event && (size_t)label.n == strlen(name) && memcmp(label.text, name, (size_t)label.n) == 0;
+    return (label.kind == FRAME_EVENT) == is_event && (size_t)label.n == strlen(name) &&
+           memcmp(label.text, name, (size_t)label.n) == 0;
 }
 
-static bool show_wants(const struct show *s, const struct exchanged *x, const struct show_call *call) {
+static bool show_wants(const struct show *s, const struct exchanged *x,
+                       const struct show_call *call) {
     bool is_error = x->to_text && exchange_label(x->to_text, SIDE_SERVER).kind == FRAME_ERROR;
 
-    if (s->command && !show_is_named(x->text, x->from, s->command, false) && !show_is_named(x->to_text, x->from, s->command, false) &&
+    if (s->command && !show_is_named(x->text, x->from, s->command, false) &&
+        !show_is_named(x->to_text, x->from, s->command, false) &&
         !(call && (strcmp(call->name, s->command) == 0 || strcmp(call->new_name, s->command) == 0)))
         return false;
-    if (s->event && !show_is_named(x->text, SIDE_SERVER, s->event, true) && !show_is_named(x->to_text, SIDE_SERVER, s->event, true))
+    if (s->event && !show_is_named(x->text, SIDE_SERVER, s->event, true) &&
+        !show_is_named(x->to_text, SIDE_SERVER, s->event, true))
         return false;
     if (s->rule && !(x->rule && strcmp(x->rule, s->rule) == 0))
         return false;
@@ -384,7 +415,8 @@ static void show_tell(void *userdata, const struct exchanged *x) {
 
     if (x->from == SIDE_CLIENT && label.n > 0)
         show_call_add(session, x, label);
-    if (x->to == SIDE_CLIENT && (label.kind == FRAME_RETURN || label.kind == FRAME_ERROR || x->kind == EXCHANGE_ANSWERED))
+    if (x->to == SIDE_CLIENT &&
+        (label.kind == FRAME_RETURN || label.kind == FRAME_ERROR || x->kind == EXCHANGE_ANSWERED))
         call = show_call_find(session, x->to_text);
     if (show_wants(session->show, x, call))
         show_line(session, x, call ? call->name : NULL);
@@ -472,7 +504,9 @@ static int show_set(struct show *s, int option, const char *value) {
         s->session = strtoull(value, &end, 10);
         if (s->session > 0 && !*end)
             return 0;
-        fprintf(stderr, "qmp-shim show: --session cannot be \"%s\"; it is a number, as in the trace\n", value);
+        fprintf(stderr,
+                "qmp-shim show: --session cannot be \"%s\"; it is a number, as in the trace\n",
+                value);
         return COMMAND_USAGE;
     case SHOW_COMMAND:
         s->command = value;

@@ -15,7 +15,9 @@ static int check_header(struct tracereader *t) {
 
     switch (tracereader_next(t, &header)) {
     case 0:
-        return header.kind == RECORD_HEADER ? 0 : wrong(t, "this is no trace: it does not begin with a header");
+        return header.kind == RECORD_HEADER
+                   ? 0
+                   : wrong(t, "this is no trace: it does not begin with a header");
     case TRACEREADER_E_END:
         return wrong(t, "this is no trace: it is empty");
     default:

@@ -18,7 +18,8 @@ struct tracereader {
     struct arena arena; /* of the record */
 };
 
-#define TRACEREADER_INIT {0}
+#define TRACEREADER_INIT                                                                           \
+    { 0 }
 
 enum {
     _TRACEREADER_E_SUCCESS,

@@ -16,7 +16,7 @@ enum {
 struct activation_socket {
     int fd;                                   /* close-on-exec; -1: taken */
     char name[ACTIVATION_MAX_NAME_BYTES + 1]; /* "" when none was given */
-    bool is_stream;    /* a unix stream socket */
+    bool is_stream;                           /* a unix stream socket */
     bool is_listening; /* and one that listens: something to accept clients from */
 };
 

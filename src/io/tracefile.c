@@ -38,7 +38,10 @@ static int write_line(struct tracefile *t, const struct record *r) {
 }
 
 static int write_header(struct tracefile *t, bool is_continued) {
-    struct record header = {.kind = RECORD_HEADER, .side = -1, .note = "qmp-shim " PACKAGE_VERSION, .is_continued = is_continued};
+    struct record header = {.kind = RECORD_HEADER,
+                            .side = -1,
+                            .note = "qmp-shim " PACKAGE_VERSION,
+                            .is_continued = is_continued};
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
@@ -78,8 +81,10 @@ static void end(struct tracefile *t) {
     t->fd = -1;
 }
 
-int tracefile_open(struct tracefile *t, const struct log *log, const char *path, uint64_t max_bytes, const struct redact *redact) {
-    *t = (struct tracefile){.log = log, .redact = redact, .path = strdup(path), .fd = -1, .max_bytes = max_bytes};
+int tracefile_open(struct tracefile *t, const struct log *log, const char *path, uint64_t max_bytes,
+                   const struct redact *redact) {
+    *t = (struct tracefile){
+        .log = log, .redact = redact, .path = strdup(path), .fd = -1, .max_bytes = max_bytes};
     return t->path ? begin(t, false) : -ENOMEM;
 }
 
@@ -102,8 +107,8 @@ void tracefile_write(struct tracefile *t, const struct record *r) {
         x = write_line(t, r);
     if (x == 0)
         return;
-    log_write(t->log, LOG_LEVEL_ERROR, "the trace ends here, it cannot be written", LOG_STRING("path", t->path),
-              LOG_STRING("reason", strerror(-x)));
+    log_write(t->log, LOG_LEVEL_ERROR, "the trace ends here, it cannot be written",
+              LOG_STRING("path", t->path), LOG_STRING("reason", strerror(-x)));
     end(t);
 }
 

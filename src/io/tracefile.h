@@ -31,7 +31,8 @@ struct tracefile {
  *
  * Return: 0 or negative; tracefile_close() is due either way.
  */
-int tracefile_open(struct tracefile *t, const struct log *log, const char *path, uint64_t max_bytes, const struct redact *redact);
+int tracefile_open(struct tracefile *t, const struct log *log, const char *path, uint64_t max_bytes,
+                   const struct redact *redact);
 void tracefile_close(struct tracefile *t);
 
 void tracefile_write(struct tracefile *t, const struct record *r);

@@ -44,9 +44,8 @@ void tracelog_write(const struct log *log, uint64_t session, const struct trace_
     level = item->is_repeated ? LOG_LEVEL_DEBUG : kinds[item->kind].level;
     if (!log_is_on(log, level))
         return;
-    log_write(log, level, kinds[item->kind].message,
-              LOG_NUMBER("session", session), LOG_WORD("side", tracelog_side(item->from)),
-              LOG_STRING("rule", item->rule), LOG_STRING("note", item->note),
-              LOG_TEXT("text", item->text, item->n_text),
+    log_write(log, level, kinds[item->kind].message, LOG_NUMBER("session", session),
+              LOG_WORD("side", tracelog_side(item->from)), LOG_STRING("rule", item->rule),
+              LOG_STRING("note", item->note), LOG_TEXT("text", item->text, item->n_text),
               LOG_TEXT("to", item->to_text, item->n_to_text));
 }

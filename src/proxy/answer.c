@@ -15,7 +15,8 @@ static const char *rule_name(const struct exchange *x) {
 }
 
 /* the line end that follows an edited command is not skipped: it is the client's own */
-static int with_client_id(struct session *s, const struct task *t, const char *text, size_t n, struct buffer *b) {
+static int with_client_id(struct session *s, const struct task *t, const char *text, size_t n,
+                          struct buffer *b) {
     (void)s;
     return message_put_id(b, FRAME_SERVER, text, n, t->id.n > 0 ? t->id.data : NULL, t->id.n);
 }
@@ -55,7 +56,8 @@ static int finish_reply(struct session *s, struct task *t) {
 }
 
 /* @text is the reply as the client is to get it; hold it back if a rule says so */
-static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n, bool may_hold) {
+static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n,
+                         bool may_hold) {
     uint32_t timeout_ms = 0;
     int r;
 
@@ -70,7 +72,8 @@ static int deliver_reply(struct session *s, struct task *t, const char *text, si
     t->held->is_ready = false;
     t->deadline_ms = s->time.now_ms + timeout_ms;
     s->stats.n_held++;
-    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0, "until its event comes");
+    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0,
+                  "until its event comes");
     return 0;
 }
 
@@ -100,7 +103,8 @@ int answer_client(struct session *s, struct task *t, const char *text, size_t n)
         return r;
     if (is_changed || t->is_answer) {
         s->stats.n_rewritten += is_changed;
-        session_trace(s, is_changed ? TRACE_REWRITTEN : TRACE_ANSWERED, SIDE_SERVER, x, text, n, b.data, b.n, NULL);
+        session_trace(s, is_changed ? TRACE_REWRITTEN : TRACE_ANSWERED, SIDE_SERVER, x, text, n,
+                      b.data, b.n, NULL);
     }
     if (t->is_oob) {
         r = queue_overtake(s, b.data, b.n); /* an out-of-band reply waits for nobody */
@@ -146,7 +150,8 @@ static int reply_to_probe(struct session *s, struct task *t, const char *text, s
     int r;
 
     task_free(s, t);
-    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0, "asked which commands there are");
+    session_trace(s, TRACE_SWALLOWED, SIDE_SERVER, NULL, text, n, NULL, 0,
+                  "asked which commands there are");
     r = message_read(&arena, text, n, &m);
     if (r < 0)
         return r;
@@ -201,7 +206,8 @@ int answer_release_met(struct session *s) {
 
         if (t->kind != TASK_COMMAND || !t->held || engine_is_holding(t->exchange, &timeout_ms))
             continue;
-        session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->held->text.data, t->held->text.n, NULL, 0, "its event came");
+        session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->held->text.data,
+                      t->held->text.n, NULL, 0, "its event came");
         r = finish_reply(s, t);
         if (r < 0)
             return r;
@@ -224,7 +230,8 @@ static int expire(struct session *s, struct task *t, const char *note) {
     const char *rule = t->parent ? rule_name(t->parent->exchange) : rule_name(t->exchange);
 
     s->stats.n_timed_out++;
-    session_trace(s, TRACE_TIMED_OUT, t->held ? SIDE_SERVER : -1, t->exchange, NULL, 0, NULL, 0, rule ? rule : note);
+    session_trace(s, TRACE_TIMED_OUT, t->held ? SIDE_SERVER : -1, t->exchange, NULL, 0, NULL, 0,
+                  rule ? rule : note);
     t->deadline_ms = UINT64_MAX;
     if (t->kind == TASK_COMMAND && t->held)
         return finish_reply(s, t);
@@ -241,7 +248,8 @@ static struct task *first_due(struct session *s, uint64_t now_ms) {
     list_for_each(i, &s->tasks) {
         struct task *t = list_entry(i, struct task, in_session);
 
-        if (t->deadline_ms != UINT64_MAX && t->deadline_ms <= now_ms && (!first || t->deadline_ms < first->deadline_ms))
+        if (t->deadline_ms != UINT64_MAX && t->deadline_ms <= now_ms &&
+            (!first || t->deadline_ms < first->deadline_ms))
             first = t;
     }
     return first;

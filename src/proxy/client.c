@@ -12,8 +12,8 @@
 #include "qmp/message.h"
 #include "rule/introspect.h"
 
-static int client_piece(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
-                        bool is_borrowed);
+static int client_piece(struct session *s, enum deferred_kind kind, const char *text, size_t n,
+                        const struct frame *frame, struct rides *rides, bool is_borrowed);
 
 /* --- the client's commands ----------------------------------------------------------------------------- */
 
@@ -31,13 +31,15 @@ bool client_wants(const struct session *s, const char *text, const struct frame 
 
     if (s->is_deny)
         return true;
-    if (!s->program || s->negotiation != NEGOTIATION_DONE || frame->n_bytes > s->limits.max_message_bytes)
+    if (!s->program || s->negotiation != NEGOTIATION_DONE ||
+        frame->n_bytes > s->limits.max_message_bytes)
         return false;
     if (frame->is_escaped)
         return true; /* it may be a command, and any one */
     if (!is_command(frame) || !frame->has_name || s->engine.selection->n_working == 0)
         return false;
-    return introspect_find(name, frame->name.n) != INTROSPECT_NONE || session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
+    return introspect_find(name, frame->name.n) != INTROSPECT_NONE ||
+           session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 
@@ -69,7 +71,8 @@ static bool is_compact(const struct session *s) {
     return s->compact.is_on && !s->is_oob;
 }
 
-int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides,
+                         bool is_borrowed) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     struct fds fds;
     int r = COMPACT_E_AS_IT_IS;
@@ -85,7 +88,8 @@ int session_send_command(struct session *s, const char *text, size_t n, struct r
     return out_copy(&s->out[SIDE_SERVER], b.data, b.n);
 }
 
-static int client_passes(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
+static int client_passes(struct session *s, const char *text, size_t n, const struct frame *frame,
+                         struct rides *rides, bool is_borrowed) {
     s->n_sent++;
     if (frame && is_command(frame))
         s->has_fds_upstream = false;
@@ -94,12 +98,14 @@ static int client_passes(struct session *s, const char *text, size_t n, const st
 
 /* Only the first one that succeeds; under a policy, only what every server reads as one. */
 bool client_is_capabilities(const struct session *s, const char *text, const struct frame *frame) {
-    if (frame->kind != FRAME_COMMAND || !name_is(text, frame, "qmp_capabilities") || (s->is_deny && (frame->is_ambiguous || frame->is_escaped)))
+    if (frame->kind != FRAME_COMMAND || !name_is(text, frame, "qmp_capabilities") ||
+        (s->is_deny && (frame->is_ambiguous || frame->is_escaped)))
         return false;
     return !s->program || s->negotiation == NEGOTIATION_NONE;
 }
 
-static int client_capabilities(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
+static int client_capabilities(struct session *s, const char *text, size_t n,
+                               const struct frame *frame, struct rides *rides, bool is_borrowed) {
     int r;
 
     r = look_for_oob(s, text, n);
@@ -118,7 +124,8 @@ static int take_blank_fds(struct session *s, struct rides *rides) {
     return 0;
 }
 
-static int client_object(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, bool is_borrowed) {
+static int client_object(struct session *s, const char *text, size_t n, const struct frame *frame,
+                         struct rides *rides, bool is_borrowed) {
     bool has_fds;
     int r;
 
@@ -132,20 +139,24 @@ static int client_object(struct session *s, const char *text, size_t n, const st
         return client_capabilities(s, text, n, frame, rides, is_borrowed);
     if (client_wants(s, text, frame))
         return task_begin_command(s, text, n, frame, rides, TASK_COMMAND);
-    if (is_command(frame) && ((s->is_oob && (has_fds || (s->program && frame->kind == FRAME_COMMAND_OOB))) || has_reserved_id(s, text, frame)))
+    if (is_command(frame) &&
+        ((s->is_oob && (has_fds || (s->program && frame->kind == FRAME_COMMAND_OOB))) ||
+         has_reserved_id(s, text, frame)))
         return task_begin_command(s, text, n, frame, rides, TASK_PLAIN);
     session_trace(s, TRACE_PASSED, SIDE_CLIENT, NULL, text, n, NULL, 0, NULL);
     return client_passes(s, text, n, frame, rides, is_borrowed);
 }
 
 /* the line end behind a command that did not go to the server does not go there either */
-static int client_blank(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+static int client_blank(struct session *s, const char *text, size_t n, struct rides *rides,
+                        bool is_borrowed) {
     struct input *in = &s->input[SIDE_CLIENT];
     const char *newline = memchr(text, '\n', n);
     size_t n_skipped = 0;
 
     s->is_refusing = false;
-    if (s->is_deny && !rides_is_empty(rides)) { /* they go no further than the command they are for */
+    if (s->is_deny &&
+        !rides_is_empty(rides)) { /* they go no further than the command they are for */
         struct fds fds = rides_last(rides);
 
         fds_replace_take(&s->blank_fds, &fds);
@@ -172,7 +183,8 @@ static int client_refuse_raw(struct session *s, struct rides *rides) {
     return 0;
 }
 
-static int client_raw(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+static int client_raw(struct session *s, const char *text, size_t n, struct rides *rides,
+                      bool is_borrowed) {
     if (s->is_deny)
         return client_refuse_raw(s, rides);
     s->compact.is_on = false;
@@ -181,8 +193,8 @@ static int client_raw(struct session *s, const char *text, size_t n, struct ride
     return rides_push(rides, &s->out[SIDE_SERVER], text, n, is_borrowed);
 }
 
-static int client_piece(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
-                        bool is_borrowed) {
+static int client_piece(struct session *s, enum deferred_kind kind, const char *text, size_t n,
+                        const struct frame *frame, struct rides *rides, bool is_borrowed) {
     switch (kind) {
     case DEFERRED_OBJECT:
         return client_object(s, text, n, frame, rides, is_borrowed);
@@ -198,7 +210,8 @@ static int client_piece(struct session *s, enum deferred_kind kind, const char *
 
 /* --- what of it waits ------------------------------------------------------------------------------------ */
 
-static int defer(struct session *s, enum deferred_kind kind, const char *text, size_t n, struct rides *rides) {
+static int defer(struct session *s, enum deferred_kind kind, const char *text, size_t n,
+                 struct rides *rides) {
     struct deferred *d = calloc(1, sizeof(*d));
 
     if (!d)
@@ -212,12 +225,14 @@ static int defer(struct session *s, enum deferred_kind kind, const char *text, s
 }
 
 /* out-of-band commands overtake what waits, but nothing overtakes fds on their way */
-static bool overtakes(const struct session *s, enum deferred_kind kind, const struct frame *frame, const struct rides *rides) {
-    return kind == DEFERRED_OBJECT && frame->kind == FRAME_COMMAND_OOB && s->is_oob && !s->fd_wait && rides_is_empty(rides);
+static bool overtakes(const struct session *s, enum deferred_kind kind, const struct frame *frame,
+                      const struct rides *rides) {
+    return kind == DEFERRED_OBJECT && frame->kind == FRAME_COMMAND_OOB && s->is_oob &&
+           !s->fd_wait && rides_is_empty(rides);
 }
 
-int client_input(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
-                        bool is_borrowed) {
+int client_input(struct session *s, enum deferred_kind kind, const char *text, size_t n,
+                 const struct frame *frame, struct rides *rides, bool is_borrowed) {
     bool waits = session_is_blocked(s) || !list_is_empty(&s->deferred);
 
     if (waits && !overtakes(s, kind, frame, rides))
@@ -241,7 +256,8 @@ static int resume_one(struct session *s, struct deferred *d) {
     frame_reader_init(&reader, FRAME_CLIENT);
     if (d->kind == DEFERRED_OBJECT)
         frame_scan(&reader, d->text.data, d->text.n, &n);
-    r = client_piece(s, d->kind, d->text.data, d->text.n, frame_reader_frame(&reader), &d->rides, false);
+    r = client_piece(s, d->kind, d->text.data, d->text.n, frame_reader_frame(&reader), &d->rides,
+                     false);
     client_forget(s, d);
     return r;
 }
@@ -256,4 +272,3 @@ int client_resume(struct session *s) {
     }
     return 0;
 }
-

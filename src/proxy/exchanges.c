@@ -46,7 +46,8 @@ static bool is_same_json(const struct buffer *a, const struct buffer *b) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *va, *vb;
 
-    if (json_read(&arena, a->data, a->n, false, &va, NULL) || json_read(&arena, b->data, b->n, false, &vb, NULL))
+    if (json_read(&arena, a->data, a->n, false, &va, NULL) ||
+        json_read(&arena, b->data, b->n, false, &vb, NULL))
         return false;
     return json_equal(va, vb);
 }
@@ -125,7 +126,8 @@ static int set_string(char **to, const char *text) {
     return text ? set_text(to, text, strlen(text)) : 0;
 }
 
-static int add_open(struct exchanges *e, const struct record *r, enum exchange_kind kind, struct exchanged **ret) {
+static int add_open(struct exchanges *e, const struct record *r, enum exchange_kind kind,
+                    struct exchanged **ret) {
     struct exchanged *x;
 
     if (e->n_open >= EXCHANGES_MAX_OPEN)
@@ -141,7 +143,10 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
     list_append(&e->open, &x->in_exchanges);
     e->n_open++;
     *ret = x;
-    return set_string(&x->rule, r->rule) < 0 || set_string(&x->note, r->note) < 0 || set_string(&x->fds, r->fds) < 0 ? -ENOMEM : 0;
+    return set_string(&x->rule, r->rule) < 0 || set_string(&x->note, r->note) < 0 ||
+                   set_string(&x->fds, r->fds) < 0
+               ? -ENOMEM
+               : 0;
 }
 
 /* Return: what came from @from as @text and is not told yet */
@@ -205,7 +210,8 @@ static int add_came(struct exchanges *e, const struct record *r) {
 }
 
 /* the shim's own: to_text is all there is of it */
-static int add_own(struct exchanges *e, const struct record *r, enum exchange_kind kind, const char *text, size_t n, struct exchanged **ret) {
+static int add_own(struct exchanges *e, const struct record *r, enum exchange_kind kind,
+                   const char *text, size_t n, struct exchanged **ret) {
     int y = add_open(e, r, kind, ret);
 
     return y < 0 ? y : set_text(&(*ret)->to_text, text, n);

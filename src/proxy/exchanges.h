@@ -16,7 +16,7 @@
 enum { EXCHANGES_MAX_OPEN = 1000 }; /* what is older is told as it is */
 
 enum exchange_kind {
-    EXCHANGE_OPEN,      /* it came, and what became of it is not known */
+    EXCHANGE_OPEN, /* it came, and what became of it is not known */
     EXCHANGE_PASSED,
     EXCHANGE_REWRITTEN,
     EXCHANGE_DROPPED,
@@ -32,15 +32,15 @@ struct exchanged {
     struct list in_exchanges;
     enum exchange_kind kind;
     uint64_t session, number; /* it is the so-many-th that came from its side */
-    int from;          /* enum side; -1: the shim */
-    int to;            /* enum side; -1: nobody */
-    uint64_t ms;       /* when it came */
-    uint64_t sent_ms;  /* when it went on */
-    char *text;        /* as it came, without blanks around it; NULL: it is the shim's own */
-    char *to_text;     /* as it went on; NULL: it did not */
-    char *rule;        /* NULL: none */
-    char *note;        /* NULL: none */
-    char *fds;         /* kinds; NULL: none */
+    int from;                 /* enum side; -1: the shim */
+    int to;                   /* enum side; -1: nobody */
+    uint64_t ms;              /* when it came */
+    uint64_t sent_ms;         /* when it went on */
+    char *text;               /* as it came, without blanks around it; NULL: it is the shim's own */
+    char *to_text;            /* as it went on; NULL: it did not */
+    char *rule;               /* NULL: none */
+    char *note;               /* NULL: none */
+    char *fds;                /* kinds; NULL: none */
     bool is_held, is_failed, is_blanked;
 };
 

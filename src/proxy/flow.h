@@ -45,16 +45,16 @@ struct task {
     struct task *parent;       /* TASK_ASK: who asked; NULL: nobody waits any more */
     struct task *child;        /* the ask that is out for this task */
     uint64_t number;           /* of its id on the way to the server, while in flight; else 0 */
-    uint64_t turn;             /* it was the so-many-th command sent; replies without an id are told by it */
-    uint64_t deadline_ms;      /* UINT64_MAX: none */
-    struct buffer raw;         /* the message as it came */
-    struct buffer id;          /* the client's id as JSON text; n is 0: it gave none */
-    struct rides rides;        /* of a command */
-    struct held *held;         /* its place in the order towards the client */
-    struct list parked;        /* struct task.in_session: events that come after this one's reply */
+    uint64_t turn; /* it was the so-many-th command sent; replies without an id are told by it */
+    uint64_t deadline_ms; /* UINT64_MAX: none */
+    struct buffer raw;    /* the message as it came */
+    struct buffer id;     /* the client's id as JSON text; n is 0: it gave none */
+    struct rides rides;   /* of a command */
+    struct held *held;    /* its place in the order towards the client */
+    struct list parked;   /* struct task.in_session: events that come after this one's reply */
     bool is_oob;
-    bool is_blocking;          /* in-band commands wait behind it */
-    bool is_answer;            /* the reply was made here; what is in flight only tells when its turn is */
+    bool is_blocking; /* in-band commands wait behind it */
+    bool is_answer;   /* the reply was made here; what is in flight only tells when its turn is */
 };
 
 enum deferred_kind {
@@ -103,56 +103,61 @@ struct session {
 
     struct list queue; /* struct held.in_queue, towards the client */
     size_t n_queue, n_queue_bytes;
-    size_t n_filling; /* places that are being filled: nothing is sent meanwhile */
+    size_t n_filling;    /* places that are being filled: nothing is sent meanwhile */
     bool is_streaming;   /* a message of the server is half sent: nothing may come between */
     struct held *stream; /* such a message while it waits in the queue */
-    struct held *eol; /* the line end that comes next belongs to this one */
+    struct held *eol;    /* the line end that comes next belongs to this one */
 
     struct list deferred;
     size_t n_deferred_bytes;
 
     enum negotiation negotiation;
-    bool is_oob;            /* the client asked for out-of-band execution */
-    bool has_fds_upstream;  /* fds went ahead of the command they are for */
-    struct task *fd_wait;   /* nothing goes upstream before its reply */
+    bool is_oob;           /* the client asked for out-of-band execution */
+    bool has_fds_upstream; /* fds went ahead of the command they are for */
+    struct task *fd_wait;  /* nothing goes upstream before its reply */
     struct task *probe;
     uint64_t n_sent, n_answered; /* well-formed commands and replies */
     bool has_told_rules;
-    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
+    bool tells_traffic;        /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
     unsigned char *has_failed; /* by struct rule.index; NULL: none has */
-    bool is_deny;           /* what cannot be read as a command that rules allow is refused here */
-    bool is_refusing;       /* raw bytes that were refused may go on */
-    struct fds blank_fds;   /* if is_deny: came on a blank, for the command that follows */
-    bool is_uncertain;      /* what was sent raw may have got any number of replies */
+    bool is_deny;         /* what cannot be read as a command that rules allow is refused here */
+    bool is_refusing;     /* raw bytes that were refused may go on */
+    struct fds blank_fds; /* if is_deny: came on a blank, for the command that follows */
+    bool is_uncertain;    /* what was sent raw may have got any number of replies */
 };
 
 /* --- session.c --- */
-void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
-                   size_t n_to_text, const char *note);
+void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
+                   const char *text, size_t n, const char *to_text, size_t n_to_text,
+                   const char *note);
 /* a whole command goes to the server.  Return: 0 or -ENOMEM */
-int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed);
+int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides,
+                         bool is_borrowed);
 /* does a rule that works read messages of this name?  A name may also be one that rules only write. */
-bool session_reads(const struct session *s, enum program_role role, const char *name, size_t n_name);
+bool session_reads(const struct session *s, enum program_role role, const char *name,
+                   size_t n_name);
 /* must in-band commands of the client wait? */
 bool session_is_blocked(const struct session *s);
 /* tell the observer which rules work; once a session */
 int session_tell_rules(struct session *s);
 /* choose the rules anew, by the server's version and commands (each may be NULL).  Return: 0 or -ENOMEM */
-int session_select(struct session *s, const struct version *server, const struct selection_commands *commands);
+int session_select(struct session *s, const struct version *server,
+                   const struct selection_commands *commands);
 
 /* --- client.c --- */
 /* may a rule have something to say of this command? */
 bool client_wants(const struct session *s, const char *text, const struct frame *frame);
 bool client_is_capabilities(const struct session *s, const char *text, const struct frame *frame);
 /* a piece of input, which may have to wait.  Return: 0 or -ENOMEM */
-int client_input(struct session *s, enum deferred_kind kind, const char *text, size_t n, const struct frame *frame, struct rides *rides,
-                 bool is_borrowed);
+int client_input(struct session *s, enum deferred_kind kind, const char *text, size_t n,
+                 const struct frame *frame, struct rides *rides, bool is_borrowed);
 /* go on with what waited, as far as it need not any more.  Return: 0 or -ENOMEM */
 int client_resume(struct session *s);
 void client_forget(struct session *s, struct deferred *d);
 
 /* --- input.c: both return 0 or -ENOMEM --- */
-int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text, size_t n);
+int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text,
+                size_t n);
 /* what has come of an object will not become one: it passes as it is */
 int input_break(struct session *s, enum side from, bool is_new, const char *text, size_t n);
 
@@ -163,7 +168,8 @@ void queue_drop(struct session *s, struct held *h);
 /* bytes that pass unchanged, behind all that waits */
 int queue_pass(struct session *s, const char *text, size_t n, struct rides *rides);
 /* a piece of a message that passes as it comes; @is_last: it ends here.  @text is copied unless @is_borrowed */
-int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last);
+int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides,
+                 bool is_borrowed, bool is_last);
 /* a message that waits for nobody, but does not come into the midst of another */
 int queue_overtake(struct session *s, const char *text, size_t n);
 /* the line end behind a message of the server */
@@ -174,7 +180,8 @@ int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bo
 int queue_flush(struct session *s);
 
 /* --- task.c: all return 0 or -ENOMEM unless they say otherwise --- */
-int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind);
+int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame,
+                       struct rides *rides, enum task_kind kind);
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
 int task_begin_probe(struct session *s);
 /* what came is not let through: an error in its turn */

@@ -21,12 +21,15 @@ static bool is_tracked(const struct session *s, const struct frame *frame) {
 static bool wants_message(const struct session *s, const char *text, const struct frame *frame) {
     const char *name = text + frame->name.at;
 
-    if (!s->program || program_n_rules(s->program) == 0 || frame->n_bytes > s->limits.max_message_bytes)
+    if (!s->program || program_n_rules(s->program) == 0 ||
+        frame->n_bytes > s->limits.max_message_bytes)
         return false;
     switch (frame->kind) {
     case FRAME_EVENT:
-        return frame->is_escaped || (frame->has_name && (session_reads(s, PROGRAM_EVENT, name, frame->name.n) ||
-                                                          program_find(s->program, PROGRAM_UNTIL, name, frame->name.n).n > 0));
+        return frame->is_escaped ||
+               (frame->has_name &&
+                (session_reads(s, PROGRAM_EVENT, name, frame->name.n) ||
+                 program_find(s->program, PROGRAM_UNTIL, name, frame->name.n).n > 0));
     case FRAME_ERROR:
         return program_has(s->program, PROGRAM_ERROR);
     case FRAME_GREETING:
@@ -50,7 +53,8 @@ static int read_greeting(struct session *s, const char *text, size_t n) {
     return session_select(s, &version, NULL);
 }
 
-static int server_object(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides) {
+static int server_object(struct session *s, const char *text, size_t n, const struct frame *frame,
+                         struct rides *rides) {
     struct task *t = NULL;
     int r = 0;
 
@@ -77,14 +81,15 @@ static int server_object(struct session *s, const char *text, size_t n, const st
 /* --- bytes to pieces ----------------------------------------------------------------------------------------- */
 
 /* what passes as it comes, whichever side it is from; @kind: of the client's; @is_last: nothing more belongs to it */
-static int pass_bytes(struct session *s, enum side from, enum deferred_kind kind, const char *text, size_t n, struct rides *rides, bool is_borrowed,
-                      bool is_last) {
+static int pass_bytes(struct session *s, enum side from, enum deferred_kind kind, const char *text,
+                      size_t n, struct rides *rides, bool is_borrowed, bool is_last) {
     if (from == SIDE_CLIENT)
         return client_input(s, kind, text, n, NULL, rides, is_borrowed);
     return queue_stream(s, text, n, rides, is_borrowed, is_last);
 }
 
-static int object(struct session *s, enum side from, const char *text, size_t n, struct rides *rides, bool is_borrowed) {
+static int object(struct session *s, enum side from, const char *text, size_t n,
+                  struct rides *rides, bool is_borrowed) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     const struct frame *frame = frame_reader_frame(&s->input[from].reader);
     struct frame restored;
@@ -139,22 +144,28 @@ static int whole_object(struct session *s, enum side from, const char *text, siz
 }
 
 /* must an object of which this much has come be kept until it is whole? */
-static bool is_kept(const struct session *s, enum side from, const char *text, const struct frame *frame) {
+static bool is_kept(const struct session *s, enum side from, const char *text,
+                    const struct frame *frame) {
     if (from == SIDE_CLIENT && (session_is_blocked(s) || !list_is_empty(&s->deferred)))
         return true; /* the client is not read on, see session_wants() */
-    if (compact_is_waiting(&s->compact) && (frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR))
+    if (compact_is_waiting(&s->compact) &&
+        (frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR))
         return true; /* the client's id must be put back, whatever the size */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
     if (from == SIDE_CLIENT && s->is_deny)
         return true;
-    if (from == SIDE_CLIENT && s->is_oob && (!rides_is_empty(&s->input[from].rides) || s->has_fds_upstream))
+    if (from == SIDE_CLIENT && s->is_oob &&
+        (!rides_is_empty(&s->input[from].rides) || s->has_fds_upstream))
         return true; /* its reply has to be found: nothing may follow it before */
-    if (frame->kind == FRAME_UNKNOWN || (from == SIDE_CLIENT && s->program && frame->n_bytes <= INPUT_SMALL_BYTES))
+    if (frame->kind == FRAME_UNKNOWN ||
+        (from == SIDE_CLIENT && s->program && frame->n_bytes <= INPUT_SMALL_BYTES))
         return true;
     if (from == SIDE_CLIENT)
-        return !frame->has_name || client_wants(s, text, frame) || client_is_capabilities(s, text, frame);
-    if ((frame->kind == FRAME_EVENT && !frame->has_name) || (frame->kind == FRAME_GREETING && s->program))
+        return !frame->has_name || client_wants(s, text, frame) ||
+               client_is_capabilities(s, text, frame);
+    if ((frame->kind == FRAME_EVENT && !frame->has_name) ||
+        (frame->kind == FRAME_GREETING && s->program))
         return true;
     return is_tracked(s, frame) || wants_message(s, text, frame);
 }
@@ -231,7 +242,8 @@ static int blank(struct session *s, enum side from, const char *text, size_t n) 
     return queue_eol(s, text, n, &rides);
 }
 
-int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text, size_t n) {
+int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text,
+                size_t n) {
     struct input *in = &s->input[from];
 
     switch (scan) {
@@ -240,9 +252,9 @@ int input_piece(struct session *s, enum side from, enum frame_scan scan, const c
     case FRAME_OBJECT:
         return in->is_streaming ? streamed(s, from, text, n, true) : whole_object(s, from, text, n);
     case FRAME_PART:
-        return in->is_streaming ? streamed(s, from, text, n, false) : part_of_object(s, from, text, n);
+        return in->is_streaming ? streamed(s, from, text, n, false)
+                                : part_of_object(s, from, text, n);
     default:
         return input_break(s, from, scan == FRAME_BROKEN, text, n);
     }
 }
-

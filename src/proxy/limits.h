@@ -9,14 +9,18 @@
 #include <stdint.h>
 
 struct limits {
-    size_t max_message_bytes; /* a message that a rule may want; a longer one streams through unchanged */
-    size_t max_pending;       /* commands whose reply a rule must see; one more passes unchanged */
-    size_t max_held;          /* messages that wait towards one side behind an exchange; one more ends the exchange's wait */
-    size_t max_held_bytes;    /* their size together; likewise */
-    size_t max_facts;         /* values that `remember` keeps; one more and the rule fails */
-    size_t max_out_bytes;     /* high water mark: the other side is not read while more than this waits to be sent */
-    uint32_t ask_timeout_ms;  /* for the server's answer to a command of the shim's own */
-    uint32_t fd_timeout_ms;   /* for the reply to a command that carried fds, while others wait behind it */
+    size_t
+        max_message_bytes; /* a message that a rule may want; a longer one streams through unchanged */
+    size_t max_pending;    /* commands whose reply a rule must see; one more passes unchanged */
+    size_t
+        max_held; /* messages that wait towards one side behind an exchange; one more ends the exchange's wait */
+    size_t max_held_bytes; /* their size together; likewise */
+    size_t max_facts;      /* values that `remember` keeps; one more and the rule fails */
+    size_t
+        max_out_bytes; /* high water mark: the other side is not read while more than this waits to be sent */
+    uint32_t ask_timeout_ms; /* for the server's answer to a command of the shim's own */
+    uint32_t
+        fd_timeout_ms; /* for the reply to a command that carried fds, while others wait behind it */
 };
 
 #define LIMITS_DEFAULT                                                                             \

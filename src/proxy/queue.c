@@ -136,7 +136,8 @@ static int stream_to_held(struct session *s, const char *text, size_t n, struct 
     return append(s, h, text, n);
 }
 
-int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides, bool is_borrowed, bool is_last) {
+int queue_stream(struct session *s, const char *text, size_t n, struct rides *rides,
+                 bool is_borrowed, bool is_last) {
     int r = 0;
 
     if (!s->is_streaming && !s->stream)
@@ -153,7 +154,8 @@ int queue_stream(struct session *s, const char *text, size_t n, struct rides *ri
 }
 
 int queue_overtake(struct session *s, const char *text, size_t n) {
-    struct held *h, *first = list_is_empty(&s->queue) ? NULL : list_entry(s->queue.next, struct held, in_queue);
+    struct held *h,
+        *first = list_is_empty(&s->queue) ? NULL : list_entry(s->queue.next, struct held, in_queue);
     int r;
 
     h = queue_add(s, NULL, first);

@@ -112,7 +112,8 @@ static bool read_flag(const struct json *root, const char *key) {
 }
 
 /* Return: -1 when it is none of them */
-static int read_word(const struct json *root, const char *key, const char *const *words, size_t n_words) {
+static int read_word(const struct json *root, const char *key, const char *const *words,
+                     size_t n_words) {
     const struct json *v = json_member(root, key);
 
     for (size_t i = 0; v && i < n_words; i++)
@@ -122,7 +123,8 @@ static int read_word(const struct json *root, const char *key, const char *const
 }
 
 /* characters above 0xFF do not occur; of those that do somehow the low byte is taken */
-static int read_bytes(struct arena *arena, const struct json *root, const char *key, const char **ret_text, size_t *ret_n) {
+static int read_bytes(struct arena *arena, const struct json *root, const char *key,
+                      const char **ret_text, size_t *ret_n) {
     const struct json *v = json_member(root, key);
     size_t n = 0;
     char *text;
@@ -152,8 +154,9 @@ static int read_texts(struct arena *arena, const struct json *root, struct recor
         const char *key, **text;
         size_t *n;
     } texts[] = {
-        {"text", &r->text, &r->n_text}, {"to", &r->to_text, &r->n_to_text}, {"rule", &r->rule, &(size_t){0}},
-        {"note", &r->note, &(size_t){0}}, {"fds", &r->fds, &(size_t){0}},
+        {"text", &r->text, &r->n_text},   {"to", &r->to_text, &r->n_to_text},
+        {"rule", &r->rule, &(size_t){0}}, {"note", &r->note, &(size_t){0}},
+        {"fds", &r->fds, &(size_t){0}},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

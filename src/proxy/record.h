@@ -16,9 +16,9 @@
 enum { RECORD_VERSION = 1 };
 
 enum record_kind {
-    RECORD_OPENED,           /* a session begins */
-    RECORD_CLOSED,           /* it is over */
-    RECORD_HEADER,           /* the first line of a file */
+    RECORD_OPENED, /* a session begins */
+    RECORD_CLOSED, /* it is over */
+    RECORD_HEADER, /* the first line of a file */
     _RECORD_TRACE,
     RECORD_CAME = _RECORD_TRACE + TRACE_CAME, /* and so on: what the session's observer was told */
 };

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
-void recorder_init(struct recorder *r, uint64_t session, const struct redact *redact, recorder_fn emit, void *userdata) {
-    *r = (struct recorder){.session = session, .redact = redact, .emit = emit, .userdata = userdata};
+void recorder_init(struct recorder *r, uint64_t session, const struct redact *redact,
+                   recorder_fn emit, void *userdata) {
+    *r =
+        (struct recorder){.session = session, .redact = redact, .emit = emit, .userdata = userdata};
     frame_reader_init(&r->came[SIDE_CLIENT].reader, FRAME_CLIENT);
     frame_reader_init(&r->came[SIDE_SERVER].reader, FRAME_SERVER);
     frame_reader_init(&r->sent[SIDE_CLIENT].reader, FRAME_SERVER);
@@ -26,7 +28,8 @@ void recorder_deinit(struct recorder *r) {
 
 /* --- secrets ----------------------------------------------------------------------------------------- */
 
-static void blank_text(struct recorder *r, const char **text, size_t *n, bool is_whole, struct buffer *b, bool *is_blanked) {
+static void blank_text(struct recorder *r, const char **text, size_t *n, bool is_whole,
+                       struct buffer *b, bool *is_blanked) {
     bool has_secret = false;
 
     if (!*text || !r->redact)
@@ -45,14 +48,16 @@ static void emit(struct recorder *r, struct record *record, bool is_command, boo
     record->session = r->session;
     if (is_command) {
         blank_text(r, &record->text, &record->n_text, is_whole, &r->text, &record->is_blanked);
-        blank_text(r, &record->to_text, &record->n_to_text, is_whole, &r->to_text, &record->is_blanked);
+        blank_text(r, &record->to_text, &record->n_to_text, is_whole, &r->to_text,
+                   &record->is_blanked);
     }
     r->emit(r->userdata, record);
 }
 
 /* --- bytes ----------------------------------------------------------------------------------------------- */
 
-static void flush(struct recorder *r, struct recorder_stream *s, struct record record, bool is_message, bool goes_on) {
+static void flush(struct recorder *r, struct recorder_stream *s, struct record record,
+                  bool is_message, bool goes_on) {
     if (s->text.failed || s->fds.failed)
         r->has_failed = true;
     buffer_append(&s->fds, "", 1);
@@ -75,13 +80,15 @@ static size_t count_blanks(const char *text, size_t n) {
 }
 
 /* blanks in front of a message are recorded with it, those behind it too when they come at once */
-static void add_bytes(struct recorder *r, struct recorder_stream *s, const struct record *record, const char *text, size_t n) {
+static void add_bytes(struct recorder *r, struct recorder_stream *s, const struct record *record,
+                      const char *text, size_t n) {
     size_t n_piece;
 
     for (; n > 0; text += n_piece, n -= n_piece) {
         enum frame_scan scan = frame_scan(&s->reader, text, n, &n_piece);
 
-        if (scan == FRAME_OBJECT && n > n_piece) { /* its line end; to the reader it makes no difference */
+        if (scan == FRAME_OBJECT &&
+            n > n_piece) { /* its line end; to the reader it makes no difference */
             n_piece += count_blanks(text + n_piece, n - n_piece);
         }
         buffer_append(&s->text, text, n_piece);
@@ -96,7 +103,8 @@ static void add_bytes(struct recorder *r, struct recorder_stream *s, const struc
 
 static void add_fds(struct recorder *r, struct recorder_stream *s, const struct fds *fds) {
     for (size_t i = 0; fds && i < fds->n; i++)
-        buffer_printf(&s->fds, "%s%s", s->fds.n > 0 ? " " : "", r->fd_kind ? r->fd_kind(fds->fd[i]) : "fd");
+        buffer_printf(&s->fds, "%s%s", s->fds.n > 0 ? " " : "",
+                      r->fd_kind ? r->fd_kind(fds->fd[i]) : "fd");
 }
 
 /* what was begun and will not be finished */
@@ -107,8 +115,10 @@ static void end(struct recorder *r, struct recorder_stream *s, struct record rec
 
 /* --- what is told ------------------------------------------------------------------------------------------- */
 
-static void tell_bytes(struct recorder *r, const struct trace_item *item, const struct record *record) {
-    struct recorder_stream *s = item->kind == TRACE_CAME ? &r->came[item->from] : &r->sent[item->from];
+static void tell_bytes(struct recorder *r, const struct trace_item *item,
+                       const struct record *record) {
+    struct recorder_stream *s =
+        item->kind == TRACE_CAME ? &r->came[item->from] : &r->sent[item->from];
 
     add_fds(r, s, item->fds);
     add_bytes(r, s, record, item->text, item->n_text);
@@ -123,10 +133,12 @@ static void tell_end(struct recorder *r, struct record record) {
 }
 
 void recorder_note(struct recorder *r, int kind, const char *note, struct session_time time) {
-    struct record record = {.kind = kind, .ms = time.now_ms, .us = time.wall_us, .side = -1, .note = note};
+    struct record record = {
+        .kind = kind, .ms = time.now_ms, .us = time.wall_us, .side = -1, .note = note};
 
     for (int side = 0; kind == RECORD_CLOSED && side < 2; side++) {
-        struct record rest = {.kind = RECORD_CAME, .ms = time.now_ms, .us = time.wall_us, .side = side};
+        struct record rest = {
+            .kind = RECORD_CAME, .ms = time.now_ms, .us = time.wall_us, .side = side};
 
         end(r, &r->came[side], rest);
         rest.kind = RECORD_OF(TRACE_SENT);

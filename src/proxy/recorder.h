@@ -37,7 +37,8 @@ struct recorder {
     bool has_failed;                         /* out of memory: something is missing */
 };
 
-void recorder_init(struct recorder *r, uint64_t session, const struct redact *redact, recorder_fn emit, void *userdata);
+void recorder_init(struct recorder *r, uint64_t session, const struct redact *redact,
+                   recorder_fn emit, void *userdata);
 
 /* a session began, or is over: @kind is RECORD_OPENED or RECORD_CLOSED */
 void recorder_note(struct recorder *r, int kind, const char *note, struct session_time time);

@@ -11,12 +11,15 @@
 
 /* --- the file ------------------------------------------------------------------------------------- */
 
-static int fault(struct diag_set *diags, const struct diag_source *source, const struct json *v, const char *message) {
-    diag_add(diags, DIAG_ERROR, source, (size_t)(v->text - source->text), v->n_text, "qmp-shim-trace(5) tells what it can say", "%s", message);
+static int fault(struct diag_set *diags, const struct diag_source *source, const struct json *v,
+                 const char *message) {
+    diag_add(diags, DIAG_ERROR, source, (size_t)(v->text - source->text), v->n_text,
+             "qmp-shim-trace(5) tells what it can say", "%s", message);
     return REDACT_E_INVALID;
 }
 
-static int check_members(const struct diag_source *source, const struct json *list, struct diag_set *diags) {
+static int check_members(const struct diag_source *source, const struct json *list,
+                         struct diag_set *diags) {
     if (list->type != JSON_ARRAY)
         return fault(diags, source, list, "this is no list of members");
     for (size_t i = 0; i < list->n_items; i++)
@@ -61,7 +64,8 @@ struct blanking {
 
 static bool is_secret(const struct json *secrets, const struct json *member) {
     for (size_t i = 0; member->key && i < secrets->n_items; i++)
-        if (secrets->items[i].n_string == member->n_key && memcmp(secrets->items[i].string, member->key, member->n_key) == 0)
+        if (secrets->items[i].n_string == member->n_key &&
+            memcmp(secrets->items[i].string, member->key, member->n_key) == 0)
             return true;
     return false;
 }
@@ -104,7 +108,8 @@ static int copy(struct buffer *b, const char *text, size_t n) {
     return buffer_status(b);
 }
 
-int redact_text(const struct redact *r, const char *text, size_t n, bool is_whole, struct buffer *ret_text, bool *ret_is_blanked) {
+int redact_text(const struct redact *r, const char *text, size_t n, bool is_whole,
+                struct buffer *ret_text, bool *ret_is_blanked) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct blanking b = {.text = ret_text};
     struct message m;

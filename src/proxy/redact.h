@@ -18,7 +18,8 @@ struct redact {
     const struct json *commands; /* command to list of members; NULL: nothing is secret */
 };
 
-#define REDACT_INIT {0}
+#define REDACT_INIT                                                                                \
+    { 0 }
 
 enum {
     _REDACT_E_SUCCESS,
@@ -42,4 +43,5 @@ void redact_deinit(struct redact *r);
  *
  * Return: 0 (*ret_is_blanked: something was taken out), -ENOMEM.
  */
-int redact_text(const struct redact *r, const char *text, size_t n, bool is_whole, struct buffer *ret_text, bool *ret_is_blanked);
+int redact_text(const struct redact *r, const char *text, size_t n, bool is_whole,
+                struct buffer *ret_text, bool *ret_is_blanked);

@@ -20,7 +20,8 @@ struct rides {
     size_t n;
 };
 
-#define RIDES_INIT {0}
+#define RIDES_INIT                                                                                 \
+    { 0 }
 
 void rides_deinit(struct rides *r);
 

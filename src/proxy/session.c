@@ -8,7 +8,8 @@
 
 /* --- life ------------------------------------------------------------------------------------------- */
 
-int session_new(struct program *program, const struct limits *limits, trace_fn trace, void *userdata, struct session **ret_session) {
+int session_new(struct program *program, const struct limits *limits, trace_fn trace,
+                void *userdata, struct session **ret_session) {
     struct session *s = calloc(1, sizeof(*s));
     int r;
 
@@ -60,8 +61,9 @@ struct session *session_free(struct session *s) {
     return NULL;
 }
 
-void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x, const char *text, size_t n, const char *to_text,
-                   size_t n_to_text, const char *note) {
+void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
+                   const char *text, size_t n, const char *to_text, size_t n_to_text,
+                   const char *note) {
     struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note, NULL, false};
 
     if (!s->trace)
@@ -71,7 +73,8 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
     s->trace(s->userdata, &item);
 }
 
-int session_select(struct session *s, const struct version *server, const struct selection_commands *commands) {
+int session_select(struct session *s, const struct version *server,
+                   const struct selection_commands *commands) {
     struct selection *selection;
     int r;
 
@@ -79,7 +82,8 @@ int session_select(struct session *s, const struct version *server, const struct
         s->engine.server = *server;
         s->engine.has_server = true;
     }
-    r = selection_new(s->program, s->engine.has_server ? &s->engine.server : NULL, commands, &selection);
+    r = selection_new(s->program, s->engine.has_server ? &s->engine.server : NULL, commands,
+                      &selection);
     if (r < 0)
         return r;
     selection_free(s->engine.selection);
@@ -113,17 +117,20 @@ int session_tell_rules(struct session *s) {
         name_rules(s, program_file(s->program, i), &b);
     if (buffer_status(&b) < 0)
         return -ENOMEM;
-    session_trace(s, TRACE_ACTIVE, -1, NULL, b.n > 0 ? b.data : "none", b.n > 0 ? b.n : 4, NULL, 0, NULL);
+    session_trace(s, TRACE_ACTIVE, -1, NULL, b.n > 0 ? b.data : "none", b.n > 0 ? b.n : 4, NULL, 0,
+                  NULL);
     return 0;
 }
 
-bool session_reads(const struct session *s, enum program_role role, const char *name, size_t n_name) {
+bool session_reads(const struct session *s, enum program_role role, const char *name,
+                   size_t n_name) {
     struct program_uses uses = program_find(s->program, role, name, n_name);
     const struct selection *selection = s->engine.selection;
 
     for (size_t i = 0; i < uses.n; i++)
         if (selection_is_working(selection, uses.use[i].rule) &&
-            selection_is_client_side(selection, uses.use[i].rule, uses.use[i].side) == (role == PROGRAM_COMMAND))
+            selection_is_client_side(selection, uses.use[i].rule, uses.use[i].side) ==
+                (role == PROGRAM_COMMAND))
             return true;
     return false;
 }
@@ -171,8 +178,10 @@ static bool is_quiet(const struct session *s) {
 
 /* --- telling of traffic: nothing here runs unless somebody asked for it --- */
 
-static void tell_came(struct session *s, enum side from, const char *text, size_t n, const struct fds *fds) {
-    struct trace_item item = {.kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds};
+static void tell_came(struct session *s, enum side from, const char *text, size_t n,
+                      const struct fds *fds) {
+    struct trace_item item = {
+        .kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds};
 
     s->trace(s->userdata, &item);
 }
@@ -215,7 +224,8 @@ void session_tell_traffic(struct session *s) {
 
 /* --- what comes in, time, the end --- */
 
-static int feed_piece(struct session *s, enum side from, enum frame_scan scan, const char *text, size_t n) {
+static int feed_piece(struct session *s, enum side from, enum frame_scan scan, const char *text,
+                      size_t n) {
     struct traffic before = traffic_now(s);
     int r;
 
@@ -227,7 +237,8 @@ static int feed_piece(struct session *s, enum side from, enum frame_scan scan, c
     return tell_traffic(s, &before, r);
 }
 
-int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds, struct session_time time) {
+int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
+                 struct session_time time) {
     struct input *in = &s->input[from];
     size_t n_piece;
     int r;
@@ -313,9 +324,12 @@ struct out *session_out(struct session *s, enum side to) {
 bool session_wants(const struct session *s, enum side from) {
     if (s->input[from].has_ended || s->out[side_other(from)].n_bytes > s->limits.max_out_bytes)
         return false;
-    if (from == SIDE_CLIENT && (s->n_in_flight > s->limits.max_pending || queue_is_over(s))) /* refusals that wait for their turn */
+    if (from == SIDE_CLIENT && (s->n_in_flight > s->limits.max_pending ||
+                                queue_is_over(s))) /* refusals that wait for their turn */
         return false;
-    return from == SIDE_SERVER || s->n_deferred_bytes + s->input[from].tail.n <= s->limits.max_held_bytes || !session_is_blocked(s);
+    return from == SIDE_SERVER ||
+           s->n_deferred_bytes + s->input[from].tail.n <= s->limits.max_held_bytes ||
+           !session_is_blocked(s);
 }
 
 bool session_is_finished(const struct session *s, enum side to) {

@@ -45,7 +45,8 @@ struct session_time {
  *
  * Return: 0 or -ENOMEM.
  */
-int session_new(struct program *program, const struct limits *limits, trace_fn trace, void *userdata, struct session **ret_session);
+int session_new(struct program *program, const struct limits *limits, trace_fn trace,
+                void *userdata, struct session **ret_session);
 
 /* from now on the observer is told of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED) */
 void session_tell_traffic(struct session *s);
@@ -64,7 +65,8 @@ struct session *session_free(struct session *s);
  *
  * Return: 0, or negative: the session cannot go on (out of memory).
  */
-int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds, struct session_time time);
+int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
+                 struct session_time time);
 
 /* @from sends no more: what is incomplete passes as it is, then session_is_finished() towards the other side */
 int session_end(struct session *s, enum side from, struct session_time time);

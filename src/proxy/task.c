@@ -16,7 +16,8 @@
 
 #define TASK_ID_PREFIX "\"qmp-shim:"
 
-#define TASK_REFUSAL "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: this is no command that the rules allow\"}}"
+#define TASK_REFUSAL                                                                               \
+    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: this is no command that the rules allow\"}}"
 
 /* --- making and freeing --------------------------------------------------------------------------- */
 
@@ -123,7 +124,8 @@ static bool has_failed_before(struct session *s, const struct rule *rule) {
 /* a rule could not finish: tell it once */
 void task_note_failure(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
-    struct trace_item item = {.kind = TRACE_FAILED, .from = x->from_client ? SIDE_CLIENT : SIDE_SERVER};
+    struct trace_item item = {.kind = TRACE_FAILED,
+                              .from = x->from_client ? SIDE_CLIENT : SIDE_SERVER};
 
     if (!x->failed_rule)
         return;
@@ -141,7 +143,8 @@ void task_note_failure(struct session *s, struct task *t) {
 /* --- to the server ----------------------------------------------------------------------------------- */
 
 /* send @text under an id of the shim's own, so that its reply is found */
-static int send_tracked(struct session *s, struct task *t, const char *text, size_t n, bool is_own) {
+static int send_tracked(struct session *s, struct task *t, const char *text, size_t n,
+                        bool is_own) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     struct rides none = RIDES_INIT;
     struct fds fds = rides_last(&t->rides);
@@ -170,12 +173,14 @@ static int send_own(struct session *s, struct task *t, const char *text, size_t 
 
 /* can a command of the shim's own be sent now? */
 static bool may_ask(const struct session *s) {
-    return s->negotiation == NEGOTIATION_DONE && !s->input[SIDE_SERVER].has_ended && s->n_in_flight < s->limits.max_pending;
+    return s->negotiation == NEGOTIATION_DONE && !s->input[SIDE_SERVER].has_ended &&
+           s->n_in_flight < s->limits.max_pending;
 }
 
 /* --- towards the client --------------------------------------------------------------------------------- */
 
-static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before);
+static int begin_own(struct session *s, const struct engine_own *own, struct held **place,
+                     bool is_before);
 
 /* what the rules ordered beside the message itself, in its place in the order */
 int task_send_own(struct session *s, struct exchange *x, struct held *place) {
@@ -184,7 +189,8 @@ int task_send_own(struct session *s, struct exchange *x, struct held *place) {
 
     s->n_filling++;
     for (const struct engine_own *own = x->own; own && r == 0; own = own->next)
-        r = own->kind == ENGINE_OWN_EVENT_BEFORE ? begin_own(s, own, &place, true) : begin_own(s, own, &last, false);
+        r = own->kind == ENGINE_OWN_EVENT_BEFORE ? begin_own(s, own, &place, true)
+                                                 : begin_own(s, own, &last, false);
     s->n_filling--;
     x->own = NULL;
     x->own_last = &x->own;
@@ -233,7 +239,8 @@ static int begin_then(struct session *s, const struct engine_own *own) {
     return task_run(s, t);
 }
 
-static int begin_emit(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
+static int begin_emit(struct session *s, const struct engine_own *own, struct held **place,
+                      bool is_before) {
     struct task *t = task_new(s, TASK_MESSAGE);
     struct held *h;
     int r;
@@ -256,8 +263,10 @@ static int begin_emit(struct session *s, const struct engine_own *own, struct he
     return task_run(s, t);
 }
 
-static int begin_own(struct session *s, const struct engine_own *own, struct held **place, bool is_before) {
-    return own->kind == ENGINE_OWN_COMMAND ? begin_then(s, own) : begin_emit(s, own, place, is_before);
+static int begin_own(struct session *s, const struct engine_own *own, struct held **place,
+                     bool is_before) {
+    return own->kind == ENGINE_OWN_COMMAND ? begin_then(s, own)
+                                           : begin_emit(s, own, place, is_before);
 }
 
 /* as it came */
@@ -290,17 +299,21 @@ static int send_untracked(struct session *s, struct task *t) {
 /* the command goes to the server */
 static int pass_command(struct session *s, struct task *t) {
     struct exchange *x = t->exchange;
-    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t || task_is_reserved_id(t->id.data, t->id.n);
+    bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t ||
+                      task_is_reserved_id(t->id.data, t->id.n);
     uint32_t timeout_ms;
 
     if (is_tracked && s->n_in_flight >= s->limits.max_pending) {
         s->stats.n_failed++;
-        session_trace(s, TRACE_FAILED, SIDE_CLIENT, x, t->raw.data, t->raw.n, NULL, 0, "too many commands in flight");
-        return s->is_deny ? send_untracked(s, t) : pass_raw(s, t); /* a policy holds, if only for the command */
+        session_trace(s, TRACE_FAILED, SIDE_CLIENT, x, t->raw.data, t->raw.n, NULL, 0,
+                      "too many commands in flight");
+        return s->is_deny ? send_untracked(s, t)
+                          : pass_raw(s, t); /* a policy holds, if only for the command */
     }
     if (x->is_changed) {
         s->stats.n_rewritten++;
-        session_trace(s, TRACE_REWRITTEN, SIDE_CLIENT, x, t->raw.data, t->raw.n, x->message.text, x->message.n_text, NULL);
+        session_trace(s, TRACE_REWRITTEN, SIDE_CLIENT, x, t->raw.data, t->raw.n, x->message.text,
+                      x->message.n_text, NULL);
     }
     if (!is_tracked)
         return send_untracked(s, t);
@@ -317,7 +330,8 @@ static int pass_command(struct session *s, struct task *t) {
 
 /* answered here; in its turn, which is at once when nothing else is under way */
 static int answer_command(struct session *s, struct task *t) {
-    bool is_done = t->exchange && t->exchange->stage == ENGINE_STEPPING; /* what it orders was carried out already */
+    bool is_done = t->exchange && t->exchange->stage ==
+                                      ENGINE_STEPPING; /* what it orders was carried out already */
 
     if (!is_done && !t->is_oob && !s->is_deny && s->n_in_flight >= s->limits.max_pending)
         return pass_raw(s, t);
@@ -325,14 +339,16 @@ static int answer_command(struct session *s, struct task *t) {
     t->is_answer = true;
     t->is_blocking = false;
     s->input[SIDE_CLIENT].skips_eol = true;
-    if (t->is_oob || s->input[SIDE_SERVER].has_ended || (s->n_sent == s->n_answered && !s->is_uncertain))
+    if (t->is_oob || s->input[SIDE_SERVER].has_ended ||
+        (s->n_sent == s->n_answered && !s->is_uncertain))
         return answer_client(s, t, t->raw.data, t->raw.n);
     rides_deinit(&t->rides);
     return send_tracked(s, t, INTROSPECT_ASK_TURN, strlen(INTROSPECT_ASK_TURN), true);
 }
 
 /* an event that is to come after the reply to a command in flight */
-static struct task *find_awaited(struct session *s, const struct exchange *event, uint32_t *ret_timeout_ms) {
+static struct task *find_awaited(struct session *s, const struct exchange *event,
+                                 uint32_t *ret_timeout_ms) {
     const char *const *names = engine_after_reply(event, ret_timeout_ms);
 
     if (!names)
@@ -354,7 +370,8 @@ static int pass_message(struct session *s, struct task *t) {
 
     if (x->is_changed && t->raw.n > 0) {
         s->stats.n_rewritten++;
-        session_trace(s, TRACE_REWRITTEN, SIDE_SERVER, x, t->raw.data, t->raw.n, x->message.text, x->message.n_text, NULL);
+        session_trace(s, TRACE_REWRITTEN, SIDE_SERVER, x, t->raw.data, t->raw.n, x->message.text,
+                      x->message.n_text, NULL);
     }
     if (awaited) {
         r = queue_fill(s, t->held, NULL, 0, true);
@@ -441,7 +458,8 @@ static int take_id(const struct session *s, struct task *t, const struct frame *
     int r;
 
     /* what goes through the engine is read there; framing has seen its id, if all is plain */
-    if (t->kind == TASK_COMMAND && !s->is_oob && !frame->is_escaped && !frame->is_single_quoted && !frame->is_ambiguous) {
+    if (t->kind == TASK_COMMAND && !s->is_oob && !frame->is_escaped && !frame->is_single_quoted &&
+        !frame->is_ambiguous) {
         buffer_append(&t->id, t->raw.data + frame->id.at, frame->id.n);
         return buffer_status(&t->id);
     }
@@ -490,7 +508,8 @@ static int run_command(struct session *s, struct task *t) {
     return task_run(s, t);
 }
 
-int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame, struct rides *rides, enum task_kind kind) {
+int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame,
+                       struct rides *rides, enum task_kind kind) {
     struct task *t = task_new(s, kind);
     bool has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
     int r;
@@ -554,4 +573,3 @@ int task_begin_probe(struct session *s) {
     s->probe = t;
     return send_own(s, t, INTROSPECT_ASK_COMMANDS, strlen(INTROSPECT_ASK_COMMANDS));
 }
-

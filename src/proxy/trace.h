@@ -24,8 +24,8 @@ enum trace_kind {
     TRACE_ACTIVE,    /* the rules of this session are chosen: text names them, note says why so */
 
     /* what goes in and out, byte for byte; told only on request (session_tell_traffic()) */
-    TRACE_CAME,  /* text is a piece of what came: a message, part of one, or what stands between two; fds came with it */
-    TRACE_SENT,  /* text is what is to be sent next to from, fds with it */
+    TRACE_CAME, /* text is a piece of what came: a message, part of one, or what stands between two; fds came with it */
+    TRACE_SENT, /* text is what is to be sent next to from, fds with it */
     TRACE_ENDED, /* from sends no more */
 };
 
@@ -33,15 +33,15 @@ struct fds;
 
 struct trace_item {
     enum trace_kind kind;
-    int from;           /* enum side the message came from; -1: the shim's own */
-    const char *text;   /* the message as it came; not NUL-terminated; NULL when there is none */
+    int from;         /* enum side the message came from; -1: the shim's own */
+    const char *text; /* the message as it came; not NUL-terminated; NULL when there is none */
     size_t n_text;
     const char *to_text; /* what goes out instead */
     size_t n_to_text;
-    const char *rule; /* its name; NULL when no rule is concerned */
-    const char *note; /* why */
+    const char *rule;      /* its name; NULL when no rule is concerned */
+    const char *note;      /* why */
     const struct fds *fds; /* TRACE_CAME, TRACE_SENT: those of its first byte; NULL: none */
-    bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
+    bool is_repeated;      /* TRACE_FAILED: this rule has failed in this session before */
 };
 
 typedef void (*trace_fn)(void *userdata, const struct trace_item *item);

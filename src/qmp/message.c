@@ -10,8 +10,9 @@ static const struct {
     enum frame_kind kind;
     bool has_name;
 } kinds[] = {
-    {"execute", FRAME_COMMAND, true}, {"exec-oob", FRAME_COMMAND_OOB, true}, {"return", FRAME_RETURN, false},
-    {"error", FRAME_ERROR, false},    {"event", FRAME_EVENT, true},          {"QMP", FRAME_GREETING, false},
+    {"execute", FRAME_COMMAND, true}, {"exec-oob", FRAME_COMMAND_OOB, true},
+    {"return", FRAME_RETURN, false},  {"error", FRAME_ERROR, false},
+    {"event", FRAME_EVENT, true},     {"QMP", FRAME_GREETING, false},
 };
 
 /* rules know "execute" only */
@@ -126,7 +127,8 @@ static void added_id(struct buffer *b, const char *text, size_t n, const char *i
     buffer_append(b, text + end, n - end);
 }
 
-int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n, const char *id, size_t n_id) {
+int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n,
+                   const char *id, size_t n_id) {
     struct frame_reader reader;
     struct frame_slice old;
     size_t n_scanned;

@@ -16,8 +16,9 @@ struct message {
     enum frame_kind kind;
     const char *name; /* of a command or event, decoded; else NULL */
     size_t n_name;
-    const struct json *root; /* "exec-oob" is found as "execute" in it; its text says which it was */
-    const char *text;        /* one object, nothing around it */
+    const struct json
+        *root;        /* "exec-oob" is found as "execute" in it; its text says which it was */
+    const char *text; /* one object, nothing around it */
     size_t n_text;
 };
 
@@ -41,4 +42,5 @@ int message_read(struct arena *arena, const char *text, size_t n, struct message
  * Every other byte stays.  A message that had none gets its id as the last
  * member.  Return: 0 or -ENOMEM.
  */
-int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n, const char *id, size_t n_id);
+int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n,
+                   const char *id, size_t n_id);

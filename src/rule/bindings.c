@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-struct bindings *bindings_new(struct arena *arena, const struct vars *vars, struct bindings *outer) {
+struct bindings *bindings_new(struct arena *arena, const struct vars *vars,
+                              struct bindings *outer) {
     struct bindings *b = arena_alloc(arena, sizeof(*b));
 
     if (!b)

@@ -21,11 +21,11 @@ struct bindings_rows {
 
 struct bindings {
     const struct vars *vars;
-    struct bindings *outer;         /* around a list's row; NULL: none */
-    size_t group;                   /* of which this is a row; 0: none */
-    const struct json **value;      /* by variable; the old side's value; NULL: unbound */
-    bool *is_weak;                  /* by variable: what was recalled, and gives way to what is read */
-    struct bindings_rows **rows;    /* by group; NULL: no list was read */
+    struct bindings *outer;      /* around a list's row; NULL: none */
+    size_t group;                /* of which this is a row; 0: none */
+    const struct json **value;   /* by variable; the old side's value; NULL: unbound */
+    bool *is_weak;               /* by variable: what was recalled, and gives way to what is read */
+    struct bindings_rows **rows; /* by group; NULL: no list was read */
 };
 
 /* Return: NULL when out of memory */

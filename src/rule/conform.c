@@ -51,18 +51,22 @@ static const struct json *find_member(const struct json *members, const struct j
     for (size_t i = 0; members && members->type == JSON_ARRAY && i < members->n_items; i++) {
         const struct json *name = json_member(&members->items[i], "name");
 
-        if (name && name->type == JSON_STRING && name->n_string == value->n_key && memcmp(name->string, value->key, value->n_key) == 0)
+        if (name && name->type == JSON_STRING && name->n_string == value->n_key &&
+            memcmp(name->string, value->key, value->n_key) == 0)
             return json_member(&members->items[i], "type");
     }
     return NULL;
 }
 
 /* of a union, the members that the tag's value adds */
-static const struct json *find_variant(const struct conform *c, const struct json *type, const struct json *object) {
+static const struct json *find_variant(const struct conform *c, const struct json *type,
+                                       const struct json *object) {
     const struct json *tag = json_member(type, "tag"), *variants = json_member(type, "variants");
-    const struct json *value = tag && tag->type == JSON_STRING ? json_member_n(object, tag->string, tag->n_string) : NULL;
+    const struct json *value =
+        tag && tag->type == JSON_STRING ? json_member_n(object, tag->string, tag->n_string) : NULL;
 
-    for (size_t i = 0; value && variants && variants->type == JSON_ARRAY && i < variants->n_items; i++) {
+    for (size_t i = 0; value && variants && variants->type == JSON_ARRAY && i < variants->n_items;
+         i++) {
         const struct json *tag_value = json_member(&variants->items[i], "case");
 
         if (tag_value && json_equal(tag_value, value))
@@ -71,9 +75,11 @@ static const struct json *find_variant(const struct conform *c, const struct jso
     return NULL;
 }
 
-static int write_typed(struct conform *c, const struct json *value, const struct json *type, size_t depth);
+static int write_typed(struct conform *c, const struct json *value, const struct json *type,
+                       size_t depth);
 
-static int write_object(struct conform *c, const struct json *value, const struct json *type, size_t depth) {
+static int write_object(struct conform *c, const struct json *value, const struct json *type,
+                        size_t depth) {
     const struct json *variant = find_variant(c, type, value);
 
     buffer_append_string(c->text, "{");
@@ -93,7 +99,8 @@ static int write_object(struct conform *c, const struct json *value, const struc
     return 0;
 }
 
-static int write_array(struct conform *c, const struct json *value, const struct json *type, size_t depth) {
+static int write_array(struct conform *c, const struct json *value, const struct json *type,
+                       size_t depth) {
     const struct json *element = find_type(c, json_member(type, "element-type"));
 
     buffer_append_string(c->text, "[");
@@ -113,7 +120,8 @@ static int write_builtin(struct conform *c, const struct json *value, const stru
     static const struct {
         const char *json_type;
         enum vars_type type;
-    } types[] = {{"string", VARS_STR}, {"int", VARS_INT}, {"number", VARS_NUMBER}, {"boolean", VARS_BOOL}};
+    } types[] = {
+        {"string", VARS_STR}, {"int", VARS_INT}, {"number", VARS_NUMBER}, {"boolean", VARS_BOOL}};
     const struct json *json_type = json_member(type, "json-type");
 
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
@@ -122,7 +130,8 @@ static int write_builtin(struct conform *c, const struct json *value, const stru
     return write_scalar(c, value, VARS_ANY);
 }
 
-static int write_typed(struct conform *c, const struct json *value, const struct json *type, size_t depth) {
+static int write_typed(struct conform *c, const struct json *value, const struct json *type,
+                       size_t depth) {
     const struct json *meta = type ? json_member(type, "meta-type") : NULL;
 
     if (meta && depth < CONFORM_MAX_DEPTH) {
@@ -141,7 +150,8 @@ static const struct json *find_command(const struct conform *c, const struct mes
         const struct json *entry = &c->types->items[i], *name = json_member(entry, "name");
 
         if (name && name->type == JSON_STRING && name->n_string == command->n_name &&
-            memcmp(name->string, command->name, command->n_name) == 0 && json_is_string(json_member(entry, "meta-type"), "command"))
+            memcmp(name->string, command->name, command->n_name) == 0 &&
+            json_is_string(json_member(entry, "meta-type"), "command"))
             return entry;
     }
     return NULL;
@@ -150,7 +160,8 @@ static const struct json *find_command(const struct conform *c, const struct mes
 /* --- the command around its arguments --------------------------------------------------------------- */
 
 /* Return: 0, -ENOMEM, CONFORM_E_NOTHING; @arguments is what c->text holds */
-static int replace_arguments(const struct conform *c, const struct message *command, const struct json *arguments, struct buffer *text) {
+static int replace_arguments(const struct conform *c, const struct message *command,
+                             const struct json *arguments, struct buffer *text) {
     size_t at = (size_t)(arguments->text - command->text);
 
     if (buffer_status(c->text) < 0)
@@ -159,7 +170,8 @@ static int replace_arguments(const struct conform *c, const struct message *comm
         return CONFORM_E_NOTHING;
     buffer_append(text, command->text, at);
     buffer_append(text, c->text->data, c->text->n);
-    buffer_append(text, command->text + at + arguments->n_text, command->n_text - at - arguments->n_text);
+    buffer_append(text, command->text + at + arguments->n_text,
+                  command->n_text - at - arguments->n_text);
     return buffer_status(text);
 }
 
@@ -169,7 +181,8 @@ static const struct json *arguments_of(const struct message *command) {
     return arguments && arguments->type == JSON_OBJECT ? arguments : NULL;
 }
 
-int conform_by_schema(struct arena *arena, const struct json *schema, const struct message *command, struct buffer *text) {
+int conform_by_schema(struct arena *arena, const struct json *schema, const struct message *command,
+                      struct buffer *text) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     struct conform c = {arena, json_member(schema, "return"), &b, 0};
     const struct json *arguments = arguments_of(command), *entry, *type;
@@ -193,9 +206,10 @@ static enum vars_type scalar_type(const struct json *type) {
         const char *name;
         enum vars_type type;
     } names[] = {
-        {"bool", VARS_BOOL},   {"boolean", VARS_BOOL}, {"int", VARS_INT},     {"int8", VARS_INT},    {"int16", VARS_INT},
-        {"int32", VARS_INT},   {"int64", VARS_INT},    {"uint8", VARS_INT},   {"uint16", VARS_INT},  {"uint32", VARS_INT},
-        {"uint64", VARS_INT},  {"size", VARS_INT},     {"number", VARS_NUMBER}, {"str", VARS_STR},   {"string", VARS_STR},
+        {"bool", VARS_BOOL},     {"boolean", VARS_BOOL}, {"int", VARS_INT},    {"int8", VARS_INT},
+        {"int16", VARS_INT},     {"int32", VARS_INT},    {"int64", VARS_INT},  {"uint8", VARS_INT},
+        {"uint16", VARS_INT},    {"uint32", VARS_INT},   {"uint64", VARS_INT}, {"size", VARS_INT},
+        {"number", VARS_NUMBER}, {"str", VARS_STR},      {"string", VARS_STR},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -208,16 +222,20 @@ static bool is_excepted(const struct rule *rule, const struct json *member) {
     for (size_t i = 0; rule->conform_except && i < rule->conform_except->n_items; i++) {
         const struct json *name = &rule->conform_except->items[i];
 
-        if (name->type == JSON_STRING && name->n_string == member->n_key && memcmp(name->string, member->key, member->n_key) == 0)
+        if (name->type == JSON_STRING && name->n_string == member->n_key &&
+            memcmp(name->string, member->key, member->n_key) == 0)
             return true;
     }
     return false;
 }
 
-static enum vars_type listed_type(const struct rule *rule, const struct json *list, const struct json *member) {
+static enum vars_type listed_type(const struct rule *rule, const struct json *list,
+                                  const struct json *member) {
     for (size_t i = 0; !is_excepted(rule, member) && i < list->n_items; i++) {
-        const struct json *name = json_member_n(&list->items[i], rule->conform_name, strlen(rule->conform_name));
-        const struct json *type = json_member_n(&list->items[i], rule->conform_type, strlen(rule->conform_type));
+        const struct json *name =
+            json_member_n(&list->items[i], rule->conform_name, strlen(rule->conform_name));
+        const struct json *type =
+            json_member_n(&list->items[i], rule->conform_type, strlen(rule->conform_type));
 
         if (name && type && name->type == JSON_STRING && name->n_string == member->n_key &&
             memcmp(name->string, member->key, member->n_key) == 0)
@@ -226,7 +244,8 @@ static enum vars_type listed_type(const struct rule *rule, const struct json *li
     return VARS_ANY;
 }
 
-int conform_by_list(struct arena *arena, const struct rule *rule, const struct json *reply, const struct message *command, struct buffer *text) {
+int conform_by_list(struct arena *arena, const struct rule *rule, const struct json *reply,
+                    const struct message *command, struct buffer *text) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     const struct json *list = json_member(reply, "return"), *arguments = arguments_of(command);
     struct conform c = {arena, list, &b, 0};

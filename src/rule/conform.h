@@ -22,11 +22,13 @@ enum {
  *
  * Return: 0, -ENOMEM, CONFORM_E_NOTHING.
  */
-int conform_by_schema(struct arena *arena, const struct json *schema, const struct message *command, struct buffer *text);
+int conform_by_schema(struct arena *arena, const struct json *schema, const struct message *command,
+                      struct buffer *text);
 
 /*
  * conform_by_list() - to the types that a list in a reply tells by name
  * @rule:  its conform_types and conform_except
  * @reply: the whole reply
  */
-int conform_by_list(struct arena *arena, const struct rule *rule, const struct json *reply, const struct message *command, struct buffer *text);
+int conform_by_list(struct arena *arena, const struct rule *rule, const struct json *reply,
+                    const struct message *command, struct buffer *text);

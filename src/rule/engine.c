@@ -53,7 +53,8 @@ static bool is_command(const struct message *m) {
     return m->kind == FRAME_COMMAND || m->kind == FRAME_COMMAND_OOB;
 }
 
-int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n, struct exchange **ret_exchange) {
+int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n,
+                 struct exchange **ret_exchange) {
     struct exchange *x = calloc(1, sizeof(*x));
     int r;
 
@@ -91,9 +92,12 @@ static enum vars_side server_side(const struct exchange *x) {
     return x->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
 }
 
-static const struct picture *picture_named(const struct picture_list *list, const struct message *m) {
+static const struct picture *picture_named(const struct picture_list *list,
+                                           const struct message *m) {
     for (size_t i = 0; i < list->n; i++)
-        if (list->picture[i].n_name == m->n_name && memcmp(list->picture[i].name ? list->picture[i].name : "", m->name ? m->name : "", m->n_name) == 0)
+        if (list->picture[i].n_name == m->n_name &&
+            memcmp(list->picture[i].name ? list->picture[i].name : "", m->name ? m->name : "",
+                   m->n_name) == 0)
             return &list->picture[i];
     return NULL;
 }
@@ -140,7 +144,9 @@ const struct rule_file *reply_file_at(const struct engine *e, size_t hop) {
 
 /* Return: 0: x->rule is set; MATCH_E_NO; -ENOMEM */
 static int find_rule(struct exchange *x) {
-    struct program_uses uses = program_find(x->engine->program, role_of(&x->message), x->message.name ? x->message.name : "", x->message.n_name);
+    struct program_uses uses =
+        program_find(x->engine->program, role_of(&x->message),
+                     x->message.name ? x->message.name : "", x->message.n_name);
     const struct rule_file *file = reply_file_at(x->engine, x->hop);
     const struct selection *s = x->engine->selection;
 
@@ -160,7 +166,8 @@ static int find_rule(struct exchange *x) {
 
 /* --- what a rule remembers ------------------------------------------------------------------------ */
 
-static int build_text(struct arena *arena, enum vars_side side, const struct pattern *p, const struct bindings *b, const char **ret, size_t *ret_n) {
+static int build_text(struct arena *arena, enum vars_side side, const struct pattern *p,
+                      const struct bindings *b, const char **ret, size_t *ret_n) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
     int r;
 
@@ -172,7 +179,8 @@ static int build_text(struct arena *arena, enum vars_side side, const struct pat
     return *ret ? 0 : -ENOMEM;
 }
 
-static int build_json(struct arena *arena, const struct pattern *p, const struct bindings *b, const struct json **ret) {
+static int build_json(struct arena *arena, const struct pattern *p, const struct bindings *b,
+                      const struct json **ret) {
     const char *text;
     size_t n;
     int r;
@@ -246,7 +254,8 @@ static int recall(struct exchange *x) {
 /* order @picture to be sent.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int order_ask(struct exchange *x, const struct picture *picture) {
     x->ask_hop = x->hop + 1;
-    return build_text(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask, &x->n_ask);
+    return build_text(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask,
+                      &x->n_ask);
 }
 
 /* Return: 0: an ask is ordered; 1: there is none left; -ENOMEM */
@@ -262,7 +271,8 @@ static int next_ask(struct exchange *x) {
 
 static int answer_ask(struct exchange *x, const struct message *reply) {
     const struct picture *picture = &x->rule->ask.picture[x->i++];
-    const struct pattern *p = reply ? picture->reply[reply->kind == FRAME_RETURN ? REPLY_RETURN : REPLY_ERROR] : NULL;
+    const struct pattern *p =
+        reply ? picture->reply[reply->kind == FRAME_RETURN ? REPLY_RETURN : REPLY_ERROR] : NULL;
     int r;
 
     if (!p)
@@ -309,7 +319,8 @@ static int conformed(struct exchange *x, struct buffer *text) {
     int r;
 
     if (x->rule->conform == CONFORM_ASK)
-        return x->types.root ? conform_by_list(&x->arena, x->rule, x->types.root, &x->message, text) : CONFORM_E_NOTHING;
+        return x->types.root ? conform_by_list(&x->arena, x->rule, x->types.root, &x->message, text)
+                             : CONFORM_E_NOTHING;
     if (x->engine->schema.n == 0)
         return CONFORM_E_NOTHING;
     r = message_read(&x->arena, x->engine->schema.data, x->engine->schema.n, &schema);
@@ -334,7 +345,8 @@ static int conform(struct exchange *x) {
 
 /* --- writing ----------------------------------------------------------------------------------------- */
 
-static int own_event(struct exchange *x, const char *text, size_t n, const char **ret, size_t *ret_n) {
+static int own_event(struct exchange *x, const char *text, size_t n, const char **ret,
+                     size_t *ret_n) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     const struct json *stamp = json_member(x->message.root, "timestamp");
     int64_t us = x->engine->wall_us;
@@ -343,7 +355,8 @@ static int own_event(struct exchange *x, const char *text, size_t n, const char 
     if (stamp && !x->from_client)
         buffer_append(&b, stamp->text, stamp->n_text);
     else
-        buffer_printf(&b, "{\"seconds\": %lld, \"microseconds\": %lld}", (long long)(us / 1000000), (long long)(us % 1000000));
+        buffer_printf(&b, "{\"seconds\": %lld, \"microseconds\": %lld}", (long long)(us / 1000000),
+                      (long long)(us % 1000000));
     buffer_append_string(&b, ", ");
     buffer_append(&b, text + 1, n - 1);
     if (buffer_status(&b) < 0)
@@ -353,7 +366,8 @@ static int own_event(struct exchange *x, const char *text, size_t n, const char 
     return *ret ? 0 : -ENOMEM;
 }
 
-static int order_own(struct exchange *x, const struct applied *a, const struct picture *picture, enum engine_own_kind kind) {
+static int order_own(struct exchange *x, const struct applied *a, const struct picture *picture,
+                     enum engine_own_kind kind) {
     bool is_event = kind != ENGINE_OWN_COMMAND;
     enum vars_side other = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
     struct engine_own *own;
@@ -361,7 +375,8 @@ static int order_own(struct exchange *x, const struct applied *a, const struct p
     size_t n;
     int r;
 
-    r = build_text(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings, &text, &n);
+    r = build_text(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings,
+                   &text, &n);
     if (r > 0)
         return 0; /* a variable is not bound: skipped */
     if (r == 0 && is_event)
@@ -378,7 +393,8 @@ static int order_own(struct exchange *x, const struct applied *a, const struct p
     return 0;
 }
 
-static int order_list(struct exchange *x, const struct applied *a, const struct picture_list *list, enum engine_own_kind kind) {
+static int order_list(struct exchange *x, const struct applied *a, const struct picture_list *list,
+                      enum engine_own_kind kind) {
     for (size_t i = 0; i < list->n; i++) {
         int r = order_own(x, a, &list->picture[i], kind);
 
@@ -414,7 +430,8 @@ static void next_hop(struct exchange *x) {
 
 static struct applied *new_applied(struct exchange *x) {
     struct applied *a = arena_alloc(&x->arena, sizeof(*a));
-    const struct picture_list *client = &x->rule->side[x->client_side], *server = &x->rule->side[server_side(x)];
+    const struct picture_list *client = &x->rule->side[x->client_side],
+                              *server = &x->rule->side[server_side(x)];
 
     if (!a)
         return NULL;
@@ -434,7 +451,9 @@ static bool is_last_word(const struct exchange *x, const struct picture *write) 
     const struct picture *read = x->read;
     size_t last_hop = x->from_client ? program_n_files(x->engine->program) - 1 : 0;
 
-    return (x->message.kind == FRAME_EVENT || (x->from_client && x->rule->conform == CONFORM_NONE)) && x->hop == last_hop &&
+    return (x->message.kind == FRAME_EVENT ||
+            (x->from_client && x->rule->conform == CONFORM_NONE)) &&
+           x->hop == last_hop &&
            (write->n_name != read->n_name || memcmp(write->name, read->name, read->n_name) != 0);
 }
 
@@ -455,7 +474,8 @@ static int rewrite(struct exchange *x, const struct picture *write) {
     struct message m;
     int r;
 
-    r = build_value(&x->arena, side, &write->message, &x->read->message, x->message.root, x->bindings, &text);
+    r = build_value(&x->arena, side, &write->message, &x->read->message, x->message.root,
+                    x->bindings, &text);
     if (r)
         return r;
     if (is_last_word(x, write))
@@ -475,7 +495,8 @@ static bool is_denied(const struct exchange *x) {
 }
 
 /* an event or greeting, or a command with one picture on the server's side.  Return: 0: *ret is the order; 1: go on; -ENOMEM */
-static int write_message(struct exchange *x, const struct picture_list *to, enum engine_outcome *ret) {
+static int write_message(struct exchange *x, const struct picture_list *to,
+                         enum engine_outcome *ret) {
     struct applied *a;
     int r;
 
@@ -521,7 +542,8 @@ static int write_nothing(struct exchange *x, enum engine_outcome *ret) {
 
 /* Return: 0: *ret is the order; 1: go on; -ENOMEM */
 static int write_out(struct exchange *x, enum engine_outcome *ret) {
-    const struct picture_list *to = &x->rule->side[x->from_client ? server_side(x) : x->client_side];
+    const struct picture_list *to =
+        &x->rule->side[x->from_client ? server_side(x) : x->client_side];
 
     if (to->is_null)
         return write_nothing(x, ret);

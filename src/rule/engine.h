@@ -42,7 +42,7 @@ enum engine_outcome {
     ENGINE_PASS,   /* send message.text on */
     ENGINE_DROP,   /* send nothing */
     ENGINE_ANSWER, /* a command: reply.text is the reply, without an id; send nothing to the server */
-    ENGINE_ASK,    /* send ask to the server, from ask_hop on, and give its reply to engine_answer() */
+    ENGINE_ASK, /* send ask to the server, from ask_hop on, and give its reply to engine_answer() */
 };
 
 /* a message of the shim's own that a rule ordered */
@@ -68,15 +68,21 @@ struct applied {
     bool is_until_met;
 };
 
-enum engine_stage { ENGINE_FIND, ENGINE_ASKING, ENGINE_CONFORMING, ENGINE_WRITING, ENGINE_STEPPING };
+enum engine_stage {
+    ENGINE_FIND,
+    ENGINE_ASKING,
+    ENGINE_CONFORMING,
+    ENGINE_WRITING,
+    ENGINE_STEPPING
+};
 
 struct exchange {
     struct list in_waits;
     struct engine *engine;
     struct arena arena;
     bool from_client;
-    bool is_changed;  /* message.text is not what came */
-    bool is_hidden;   /* an event that an "until" keeps from the client */
+    bool is_changed; /* message.text is not what came */
+    bool is_hidden;  /* an event that an "until" keeps from the client */
     struct message message, reply;
     bool is_reply_changed;
     size_t first_hop, hop;
@@ -90,15 +96,16 @@ struct exchange {
     enum vars_side client_side;
     const struct picture *read;
     struct bindings *bindings;
-    size_t i; /* of its asks or steps */
-    struct message types; /* what its arguments are conformed to; root is NULL: nothing */
+    size_t i;                   /* of its asks or steps */
+    struct message types;       /* what its arguments are conformed to; root is NULL: nothing */
     const struct picture *step; /* the last one that was sent */
 
     const char *ask;
     size_t n_ask, ask_hop;
 
     struct engine_own *own, **own_last;
-    const struct rule *failed_rule; /* the last rule that could not finish, until the caller has taken note */
+    const struct rule
+        *failed_rule; /* the last rule that could not finish, until the caller has taken note */
     const char *failed_why;
 };
 
@@ -118,7 +125,8 @@ enum {
  *
  * Return: 0, -ENOMEM, ENGINE_E_INVALID.
  */
-int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n, struct exchange **ret_exchange);
+int exchange_new(struct engine *e, bool from_client, size_t hop, const char *text, size_t n,
+                 struct exchange **ret_exchange);
 struct exchange *exchange_free(struct exchange *x);
 
 /* go on until an order is due.  Return: 0 or -ENOMEM */

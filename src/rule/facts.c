@@ -93,7 +93,8 @@ static struct fact *add(struct facts *f, const char *table, char *key) {
     return fact;
 }
 
-int facts_remember(struct facts *f, const char *table, const struct json *key, const struct json *value) {
+int facts_remember(struct facts *f, const char *table, const struct json *key,
+                   const struct json *value) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     _cleanup_(freep) char *k = key_text(key);
     struct json *before = NULL;
@@ -127,7 +128,8 @@ int facts_remember(struct facts *f, const char *table, const struct json *key, c
     return 0;
 }
 
-int facts_recall(const struct facts *f, struct arena *arena, const char *table, const struct json *key, const struct json **ret_value) {
+int facts_recall(const struct facts *f, struct arena *arena, const char *table,
+                 const struct json *key, const struct json **ret_value) {
     _cleanup_(freep) char *k = key_text(key);
     const struct fact *fact;
     struct json *value;

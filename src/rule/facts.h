@@ -29,13 +29,16 @@ void facts_deinit(struct facts *f);
  * Members it had before and @value does not mention stay.
  * Return: 0, -ENOMEM, FACTS_E_FULL.
  */
-int facts_remember(struct facts *f, const char *table, const struct json *key, const struct json *value);
+int facts_remember(struct facts *f, const char *table, const struct json *key,
+                   const struct json *value);
 
 /* Return: 0, -ENOMEM, FACTS_E_NONE; @ret_value lives in @arena */
-int facts_recall(const struct facts *f, struct arena *arena, const char *table, const struct json *key, const struct json **ret_value);
+int facts_recall(const struct facts *f, struct arena *arena, const char *table,
+                 const struct json *key, const struct json **ret_value);
 
 void facts_forget(struct facts *f, const char *table, const struct json *key);
 
 /* call @visit for each, oldest first, as texts: for a session that is handed on */
-typedef int (*facts_visit_fn)(void *userdata, const char *table, const char *key_text, const char *value_text);
+typedef int (*facts_visit_fn)(void *userdata, const char *table, const char *key_text,
+                              const char *value_text);
 int facts_visit(const struct facts *f, facts_visit_fn visit, void *userdata);

@@ -31,14 +31,17 @@ struct doctor {
 static bool is_named(const struct json *entry, const char *name, size_t n_name) {
     const struct json *value = json_member(entry, "name");
 
-    return value && value->type == JSON_STRING && value->n_string == n_name && memcmp(value->string, name, n_name) == 0;
+    return value && value->type == JSON_STRING && value->n_string == n_name &&
+           memcmp(value->string, name, n_name) == 0;
 }
 
 static bool is_meta(const struct json *entry, enum picture_kind kind) {
-    return json_is_string(json_member(entry, "meta-type"), kind == PICTURE_COMMAND ? "command" : "event");
+    return json_is_string(json_member(entry, "meta-type"),
+                          kind == PICTURE_COMMAND ? "command" : "event");
 }
 
-static const struct json *find_entry(const struct doctor *d, enum picture_kind kind, const char *name, size_t n_name) {
+static const struct json *find_entry(const struct doctor *d, enum picture_kind kind,
+                                     const char *name, size_t n_name) {
     for (size_t i = 0; i < d->list->n_items; i++) {
         const struct json *entry = &d->list->items[i];
 
@@ -54,7 +57,8 @@ static bool is_added(const struct doctor *d, const char *name, size_t n_name) {
 
     buffer_append_string(&entry, "{\"name\": ");
     json_write_string(&entry, name, n_name);
-    return !entry.failed && d->added.n > 0 && memmem(d->added.data, d->added.n, entry.data, entry.n) != NULL;
+    return !entry.failed && d->added.n > 0 &&
+           memmem(d->added.data, d->added.n, entry.data, entry.n) != NULL;
 }
 
 /* the rest of a schema entry is that of the other form */
@@ -74,7 +78,8 @@ static void add_types(struct doctor *d, const struct json *other) {
 static void add(struct doctor *d, const struct picture *client, const struct picture *server) {
     const struct json *other = NULL;
 
-    if (find_entry(d, client->kind, client->name, client->n_name) || is_added(d, client->name, client->n_name))
+    if (find_entry(d, client->kind, client->name, client->n_name) ||
+        is_added(d, client->name, client->n_name))
         return;
     if (d->kind == INTROSPECT_SCHEMA) {
         other = server ? find_entry(d, server->kind, server->name, server->n_name) : NULL;
@@ -103,14 +108,16 @@ static bool is_of_kind(const struct doctor *d, enum picture_kind kind) {
 
 static void add_rule(struct doctor *d, const struct selection *s, const struct rule *rule) {
     enum vars_side side = selection_client_side(s, rule);
-    const struct picture_list *client = &rule->side[side], *server = &rule->side[side == VARS_OLD ? VARS_NEW : VARS_OLD];
+    const struct picture_list *client = &rule->side[side],
+                              *server = &rule->side[side == VARS_OLD ? VARS_NEW : VARS_OLD];
 
     if (!is_of_kind(d, rule->kind) || client->n == 0)
         return;
     add(d, &client->picture[0], server->n > 0 ? &server->picture[0] : NULL);
 }
 
-int introspect_doctor(const struct selection *selection, enum introspect_kind kind, const struct message *reply, struct buffer *text) {
+int introspect_doctor(const struct selection *selection, enum introspect_kind kind,
+                      const struct message *reply, struct buffer *text) {
     _cleanup_(buffer_deinit) struct buffer none = BUFFER_INIT;
     struct doctor d = {.kind = kind, .list = json_member(reply->root, "return")};
     size_t end;

@@ -36,4 +36,5 @@ enum {
  *
  * Return: 0, -ENOMEM, INTROSPECT_E_NOTHING.
  */
-int introspect_doctor(const struct selection *selection, enum introspect_kind kind, const struct message *reply, struct buffer *text);
+int introspect_doctor(const struct selection *selection, enum introspect_kind kind,
+                      const struct message *reply, struct buffer *text);

@@ -44,7 +44,8 @@ static enum reply_kind kind_of(const struct message *reply) {
 
 /* reading a reply that its picture says nothing of: the object stays open where the other side shows one */
 static const struct pattern nothing = {.kind = PATTERN_OBJECT};
-static const struct pattern_member open_return = {.key = "return", .n_key = 6, .pattern = {.kind = PATTERN_OBJECT}};
+static const struct pattern_member open_return = {
+    .key = "return", .n_key = 6, .pattern = {.kind = PATTERN_OBJECT}};
 static const struct pattern open_root = {
     .kind = PATTERN_OBJECT,
     .members = (struct pattern_member *)&open_return, /* read only */
@@ -55,7 +56,9 @@ static const struct pattern *unmentioned(const struct pattern *write, const stru
     const struct pattern_member *m = pattern_member(write, "return", 6);
     const struct json *value = json_member(reply->root, "return");
 
-    return m && m->pattern.kind == PATTERN_OBJECT && value && value->type == JSON_OBJECT ? &open_root : &nothing;
+    return m && m->pattern.kind == PATTERN_OBJECT && value && value->type == JSON_OBJECT
+               ? &open_root
+               : &nothing;
 }
 
 /* a return that becomes an error, or the reverse: each side shows one kind only, and not the same */
@@ -65,12 +68,15 @@ static const struct pattern *crossed(const struct picture *client, enum reply_ki
     return !client->reply[kind] ? client->reply[other] : NULL;
 }
 
-static int write_reply(struct exchange *x, const struct applied *a, const struct rule *rule, const struct pattern *write,
-                       const struct pattern *read, const struct bindings *b) {
+static int write_reply(struct exchange *x, const struct applied *a, const struct rule *rule,
+                       const struct pattern *write, const struct pattern *read,
+                       const struct bindings *b) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
     int r;
 
-    r = build_value(&x->arena, a ? a->client_side : selection_client_side(x->engine->selection, rule), write, read, x->reply.root, b, &text);
+    r = build_value(&x->arena,
+                    a ? a->client_side : selection_client_side(x->engine->selection, rule), write,
+                    read, x->reply.root, b, &text);
     if (r < 0)
         return r;
     if (r > 0) {
@@ -96,12 +102,14 @@ static int apply_pictures(struct exchange *x, struct applied *a) {
             return r;
         if (!write && a->client)
             write = crossed(a->client, kind);
-    } else if (kind == REPLY_ERROR && a->server && !a->server->reply[kind] && a->server->reply[REPLY_RETURN] && !write) {
+    } else if (kind == REPLY_ERROR && a->server && !a->server->reply[kind] &&
+               a->server->reply[REPLY_RETURN] && !write) {
         return MATCH_E_NO;
     }
     if (!write)
         return 0;
-    return write_reply(x, a, a->rule, write, read ? read : unmentioned(write, &x->reply), a->bindings);
+    return write_reply(x, a, a->rule, write, read ? read : unmentioned(write, &x->reply),
+                       a->bindings);
 }
 
 /* --- rules for errors ------------------------------------------------------------------------------ */
@@ -109,12 +117,14 @@ static int apply_pictures(struct exchange *x, struct applied *a) {
 static int try_error_rule(struct exchange *x, const struct program_use *use) {
     const struct selection *s = x->engine->selection;
     const struct rule *rule = use->rule;
-    enum vars_side client = selection_client_side(s, rule), server = client == VARS_OLD ? VARS_NEW : VARS_OLD;
+    enum vars_side client = selection_client_side(s, rule),
+                   server = client == VARS_OLD ? VARS_NEW : VARS_OLD;
     const struct picture_list *read = &rule->side[server], *write = &rule->side[client];
     struct bindings *b;
     int r;
 
-    if (read->n == 0 || write->n == 0 || (rule->commands && !engine_is_named(x, (const char *const *)rule->commands)))
+    if (read->n == 0 || write->n == 0 ||
+        (rule->commands && !engine_is_named(x, (const char *const *)rule->commands)))
         return MATCH_E_NO;
     b = bindings_new(&x->arena, &rule->vars, NULL);
     if (!b)
@@ -182,7 +192,8 @@ int reply_back(struct exchange *x, size_t hop) {
 /* a client that asks what there is finds what the rules give it */
 static int doctor(struct exchange *x) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    enum introspect_kind kind = x->n_names > 0 ? introspect_find(x->names[0], strlen(x->names[0])) : INTROSPECT_NONE;
+    enum introspect_kind kind =
+        x->n_names > 0 ? introspect_find(x->names[0], strlen(x->names[0])) : INTROSPECT_NONE;
     int r;
 
     if (kind == INTROSPECT_NONE || x->reply.kind != FRAME_RETURN || x->first_hop > 0)
@@ -214,7 +225,8 @@ int reply_local(struct exchange *x, const struct applied *a) {
     int r;
 
     if (a->client)
-        write = a->client->reply[REPLY_RETURN] ? a->client->reply[REPLY_RETURN] : a->client->reply[REPLY_ERROR];
+        write = a->client->reply[REPLY_RETURN] ? a->client->reply[REPLY_RETURN]
+                                               : a->client->reply[REPLY_ERROR];
     if (write) {
         r = build_value(&x->arena, a->client_side, write, NULL, NULL, a->bindings, &text);
         if (r < 0)
@@ -249,7 +261,8 @@ int reply_refuse(struct exchange *x) {
 }
 
 int reply_timeout(struct exchange *x) {
-    static const char text[] = "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: the server did not answer in time\"}}";
+    static const char text[] =
+        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"qmp-shim: the server did not answer in time\"}}";
 
     return set_reply(x, text, sizeof(text) - 1);
 }
@@ -262,7 +275,8 @@ static bool picture_has_reply(const struct picture *p) {
 
 static bool is_reply_of_used(const struct exchange *x) {
     for (size_t i = 0; i < x->n_names; i++) {
-        struct program_uses uses = program_find(x->engine->program, PROGRAM_REPLY_OF, x->names[i], strlen(x->names[i]));
+        struct program_uses uses =
+            program_find(x->engine->program, PROGRAM_REPLY_OF, x->names[i], strlen(x->names[i]));
 
         for (size_t k = 0; k < uses.n; k++)
             if (selection_is_working(x->engine->selection, uses.use[k].rule))
@@ -275,11 +289,14 @@ bool engine_wants_reply(const struct exchange *x) {
     for (const struct applied *a = x->applied; a; a = a->next) {
         const struct rule *rule = a->rule;
 
-        if (picture_has_reply(a->client) || picture_has_reply(a->server) || rule->until.n || rule->then.n || rule->emit.n || rule->emit_before.n ||
-            rule->remember.n || rule->forget.n)
+        if (picture_has_reply(a->client) || picture_has_reply(a->server) || rule->until.n ||
+            rule->then.n || rule->emit.n || rule->emit_before.n || rule->remember.n ||
+            rule->forget.n)
             return true;
     }
-    return is_reply_of_used(x) || (x->first_hop == 0 && x->n_names > 0 && introspect_find(x->names[0], strlen(x->names[0])) != INTROSPECT_NONE);
+    return is_reply_of_used(x) ||
+           (x->first_hop == 0 && x->n_names > 0 &&
+            introspect_find(x->names[0], strlen(x->names[0])) != INTROSPECT_NONE);
 }
 
 static bool is_named(const struct picture *picture, const struct message *m) {
@@ -298,7 +315,8 @@ static int match_until(struct exchange *waiting, struct applied *a, struct excha
         r = message_read(&waiting->arena, event->message.text, event->message.n_text, &m);
         if (r)
             return error_fold(r);
-        r = match_value(&waiting->arena, side, &a->rule->until.picture[i].message, m.root, a->bindings);
+        r = match_value(&waiting->arena, side, &a->rule->until.picture[i].message, m.root,
+                        a->bindings);
         if (r < 0)
             return r;
         if (r == 0) {

@@ -21,9 +21,10 @@ struct picture {
     enum picture_kind kind;
     const char *name; /* of the command or event; NULL for the others */
     size_t n_name;
-    struct pattern message;  /* the whole object, without "return" and "error" of a command */
-    struct pattern *reply[2]; /* COMMAND: the whole reply object, by enum reply_kind; NULL: not shown */
-    size_t at, n_at;          /* its place in the file */
+    struct pattern message; /* the whole object, without "return" and "error" of a command */
+    struct pattern
+        *reply[2];   /* COMMAND: the whole reply object, by enum reply_kind; NULL: not shown */
+    size_t at, n_at; /* its place in the file */
 };
 
 enum reply_kind { REPLY_RETURN, REPLY_ERROR };
@@ -65,20 +66,23 @@ struct rule {
     enum picture_kind kind;
     struct picture_list side[2]; /* by enum vars_side */
     struct vars vars;
-    const char **commands; /* ERROR: replies to these commands only; NULL-terminated; NULL: to any */
+    const char *
+        *commands; /* ERROR: replies to these commands only; NULL-terminated; NULL: to any */
 
     struct picture_list ask, then;         /* the server's dialect */
     struct picture_list emit, emit_before; /* the client's dialect */
     struct picture_list until;             /* the server's dialect */
     bool hide;
     uint32_t timeout_ms; /* of until; 0: the default */
-    const char **after_reply; /* an event waits for the replies to these commands in flight; NULL-terminated; NULL: no */
+    const char **
+        after_reply; /* an event waits for the replies to these commands in flight; NULL-terminated; NULL: no */
     struct fact_list remember, recall, forget;
 
     enum conform_by conform;
-    struct picture conform_ask;       /* CONFORM_ASK: the command whose reply lists the types */
-    const char *conform_name, *conform_type; /* CONFORM_ASK: the members of its list that tell them */
-    const struct json *conform_except;       /* CONFORM_ASK: a list of arguments that stay; NULL: none */
+    struct picture conform_ask; /* CONFORM_ASK: the command whose reply lists the types */
+    const char *conform_name,
+        *conform_type;                 /* CONFORM_ASK: the members of its list that tell them */
+    const struct json *conform_except; /* CONFORM_ASK: a list of arguments that stay; NULL: none */
 
     const struct json *examples; /* a list; NULL: none */
 };

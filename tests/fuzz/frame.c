@@ -46,7 +46,8 @@ static void add(struct pieces *p, enum frame_scan scan, size_t n, const struct f
 }
 
 /* @cut: bytes in a call */
-static void scan_all(enum frame_source source, const uint8_t *data, size_t n, size_t cut, struct pieces *ret) {
+static void scan_all(enum frame_source source, const uint8_t *data, size_t n, size_t cut,
+                     struct pieces *ret) {
     struct frame_reader reader;
     size_t n_part = 0;
 
@@ -68,7 +69,8 @@ static void scan_all(enum frame_source source, const uint8_t *data, size_t n, si
             }
             if (scan == FRAME_OBJECT)
                 FUZZ_CHECK(frame_reader_frame(&reader)->n_bytes == n_part + n_done);
-            add(ret, scan == FRAME_BROKEN ? FRAME_RAW : scan, n_part + n_done, frame_reader_frame(&reader));
+            add(ret, scan == FRAME_BROKEN ? FRAME_RAW : scan, n_part + n_done,
+                frame_reader_frame(&reader));
             n_part = 0;
         }
     }
@@ -85,7 +87,8 @@ static void check_same(const struct pieces *a, const struct pieces *b) {
         FUZZ_CHECK(p->frame.kind == q->frame.kind);
         FUZZ_CHECK(p->frame.name.at == q->frame.name.at && p->frame.name.n == q->frame.name.n);
         FUZZ_CHECK(p->frame.id.at == q->frame.id.at && p->frame.id.n == q->frame.id.n);
-        FUZZ_CHECK(p->frame.is_ambiguous == q->frame.is_ambiguous && p->frame.is_escaped == q->frame.is_escaped);
+        FUZZ_CHECK(p->frame.is_ambiguous == q->frame.is_ambiguous &&
+                   p->frame.is_escaped == q->frame.is_escaped);
     }
 }
 

@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         if (r == 0)
             check_again(value);
         else
-            FUZZ_CHECK(fault.at <= n && fault.n >= 1 && memchr(fault.message, '\0', sizeof(fault.message)));
+            FUZZ_CHECK(fault.at <= n && fault.n >= 1 &&
+                       memchr(fault.message, '\0', sizeof(fault.message)));
     }
     FUZZ_CHECK(json_unquote(text, n, &unquoted) == 0);
     json_read(&arena, unquoted.data, unquoted.n, false, &value, NULL);

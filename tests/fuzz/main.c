@@ -80,7 +80,10 @@ static char *own_folder(const char *program) {
     const char *top = getenv("top_srcdir"), *slash = strrchr(program, '/');
     char *path;
 
-    return asprintf(&path, "%s/tests/fuzz/corpus/%s", top ? top : ".", slash ? slash + 1 : program) < 0 ? NULL : path;
+    return asprintf(&path, "%s/tests/fuzz/corpus/%s", top ? top : ".",
+                    slash ? slash + 1 : program) < 0
+               ? NULL
+               : path;
 }
 
 int main(int argc, char **argv) {
@@ -98,7 +101,8 @@ int main(int argc, char **argv) {
         int n = run_path(argv[i]);
 
         n_failed += n <= 0;
-        printf("%s %d - inputs of %s that fuzzing found do no harm (%d)\n", n > 0 ? "ok" : "not ok", i, base ? base + 1 : argv[i], n);
+        printf("%s %d - inputs of %s that fuzzing found do no harm (%d)\n", n > 0 ? "ok" : "not ok",
+               i, base ? base + 1 : argv[i], n);
     }
     return n_failed > 0;
 }

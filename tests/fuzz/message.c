@@ -29,7 +29,8 @@ static bool has_id_key(const struct message *m) {
 
 static void check_members(const struct message *a, const struct message *b) {
     for (size_t i = 0; i < a->root->n_items; i++) {
-        const struct json *member = &a->root->items[i], *other = json_member_n(b->root, member->key, member->n_key);
+        const struct json *member = &a->root->items[i],
+                          *other = json_member_n(b->root, member->key, member->n_key);
 
         if (!json_key_is(member, "id"))
             FUZZ_CHECK(other && json_equal(member, other));
@@ -37,7 +38,8 @@ static void check_members(const struct message *a, const struct message *b) {
 }
 
 /* the same message, under an id of the shim's own, and back */
-static void check_put_id(enum frame_source source, const struct message *m, const char *text, size_t n, const struct frame *frame) {
+static void check_put_id(enum frame_source source, const struct message *m, const char *text,
+                         size_t n, const struct frame *frame) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     _cleanup_(buffer_deinit) struct buffer put = BUFFER_INIT, back = BUFFER_INIT;
     struct message changed;
@@ -49,7 +51,8 @@ static void check_put_id(enum frame_source source, const struct message *m, cons
     FUZZ_CHECK(json_is_string(json_member(changed.root, "id"), "qmp-shim:1"));
     FUZZ_CHECK(changed.kind == m->kind);
     check_members(m, &changed);
-    FUZZ_CHECK(message_put_id(&back, source, put.data, put.n, frame->id.n > 0 ? text + frame->id.at : NULL, frame->id.n) == 0);
+    FUZZ_CHECK(message_put_id(&back, source, put.data, put.n,
+                              frame->id.n > 0 ? text + frame->id.at : NULL, frame->id.n) == 0);
     FUZZ_CHECK(message_read(&arena, back.data, back.n, &changed) == 0);
     FUZZ_CHECK(has_id_key(&changed) == has_id_key(m));
     check_members(m, &changed);

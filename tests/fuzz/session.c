@@ -136,8 +136,10 @@ static void check_limits(const struct world *w) {
     const struct session *s = w->session;
 
     /* more only behind a message that passes in pieces; then the client is not read */
-    FUZZ_CHECK(s->n_queue <= s->limits.max_held || (s->is_streaming && !session_wants(s, SIDE_CLIENT)));
-    FUZZ_CHECK(s->n_queue_bytes <= s->limits.max_held_bytes || (s->is_streaming && !session_wants(s, SIDE_CLIENT)));
+    FUZZ_CHECK(s->n_queue <= s->limits.max_held ||
+               (s->is_streaming && !session_wants(s, SIDE_CLIENT)));
+    FUZZ_CHECK(s->n_queue_bytes <= s->limits.max_held_bytes ||
+               (s->is_streaming && !session_wants(s, SIDE_CLIENT)));
     FUZZ_CHECK(s->n_filling == 0);
     FUZZ_CHECK(list_is_empty(&s->queue) == (s->n_queue == 0));
     FUZZ_CHECK(list_is_empty(&s->deferred) == (s->n_deferred_bytes == 0));
@@ -306,7 +308,8 @@ static void hear_event(struct world *w, const char *text, const struct frame *fr
 
     if (frame->name.n != 5 || memcmp(text + frame->name.at, "PLAIN", 5) != 0)
         return;
-    snprintf(expected, sizeof(expected), "{\"event\":\"PLAIN\",  \"data\": {\"n\": %zu}}", ++w->n_events_seen);
+    snprintf(expected, sizeof(expected), "{\"event\":\"PLAIN\",  \"data\": {\"n\": %zu}}",
+             ++w->n_events_seen);
     FUZZ_CHECK(frame->n_bytes == strlen(expected) && memcmp(text, expected, frame->n_bytes) == 0);
 }
 
@@ -326,7 +329,8 @@ static void hear_message(struct world *w, const char *text, const struct frame *
 
 /* --- looking at what came out ---------------------------------------------------------------------------------------- */
 
-static void look_at_piece(struct world *w, enum side to, enum frame_scan scan, const char *text, size_t n, size_t end_at) {
+static void look_at_piece(struct world *w, enum side to, enum frame_scan scan, const char *text,
+                          size_t n, size_t end_at) {
     if (to == SIDE_SERVER)
         check_policy(w, scan, text, n);
     if (w->play != PLAY_GOOD || scan == FRAME_BLANK)
@@ -345,7 +349,8 @@ static void look_at(struct world *w, enum side to) {
     size_t n;
 
     while (w->n_seen[to] < out->n) {
-        enum frame_scan scan = frame_scan(reader, out->data + w->n_seen[to], out->n - w->n_seen[to], &n);
+        enum frame_scan scan =
+            frame_scan(reader, out->data + w->n_seen[to], out->n - w->n_seen[to], &n);
 
         buffer_append(half, out->data + w->n_seen[to], n);
         w->n_seen[to] += n;
@@ -370,11 +375,18 @@ static void say_command(struct world *w, uint8_t which, uint8_t how) {
     const char *name = session_commands[which % session_n_commands];
     struct sent *c = &w->sent[w->n_sent];
 
-    if (w->n_sent == MAX_COMMANDS || w->has_ended[SIDE_CLIENT] || !session_wants(w->session, SIDE_CLIENT))
+    if (w->n_sent == MAX_COMMANDS || w->has_ended[SIDE_CLIENT] ||
+        !session_wants(w->session, SIDE_CLIENT))
         return;
     *c = (struct sent){.is_oob = w->is_oob && how % 8 == 7, .n_fds = w->n_next_fds};
-    snprintf(c->id, sizeof(c->id), how & 8 ? "\"c%zu\"" : how & 16 ? "[%zu]" : "%zu.0", w->n_sent + 1);
-    snprintf(c->text, sizeof(c->text), how & 32 ? "{\"id\": %s, \"%s\": \"%s\" ,\"arguments\":{\"id\": \"%c\"}}" : "{ \"id\":%s,\"%s\":\"%s\"}",
+    snprintf(c->id, sizeof(c->id),
+             how & 8    ? "\"c%zu\""
+             : how & 16 ? "[%zu]"
+                        : "%zu.0",
+             w->n_sent + 1);
+    snprintf(c->text, sizeof(c->text),
+             how & 32 ? "{\"id\": %s, \"%s\": \"%s\" ,\"arguments\":{\"id\": \"%c\"}}"
+                      : "{ \"id\":%s,\"%s\":\"%s\"}",
              c->id, c->is_oob ? "exec-oob" : "execute", name, 'a' + how % 2);
     c->is_plain = strcmp(name, "plain") == 0 && !c->is_oob;
     w->n_sent++;
@@ -432,20 +444,25 @@ static void say_event(struct world *w, uint8_t which) {
     if (w->has_ended[SIDE_SERVER] || !session_wants(w->session, SIDE_SERVER))
         return;
     if (is_plain)
-        snprintf(text, sizeof(text), "{\"event\":\"PLAIN\",  \"data\": {\"n\": %zu}}\r\n", ++w->n_events);
+        snprintf(text, sizeof(text), "{\"event\":\"PLAIN\",  \"data\": {\"n\": %zu}}\r\n",
+                 ++w->n_events);
     else
-        snprintf(text, sizeof(text), "{\"event\": \"%s\", \"data\": {\"id\": \"%c\"}}\r\n", name, 'a' + which / 16 % 2);
+        snprintf(text, sizeof(text), "{\"event\": \"%s\", \"data\": {\"id\": \"%c\"}}\r\n", name,
+                 'a' + which / 16 % 2);
     feed_string(w, SIDE_SERVER, text);
 }
 
 static void greet(struct world *w) {
-    feed_string(w, SIDE_SERVER,
-                "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, "
-                "\"capabilities\": [\"oob\"]}}\r\n");
+    feed_string(
+        w, SIDE_SERVER,
+        "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, "
+        "\"capabilities\": [\"oob\"]}}\r\n");
     w->sent[w->n_sent++] = (struct sent){.id = "0"};
-    feed_string(w, SIDE_CLIENT,
-                w->is_oob ? "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}, \"id\": 0}"
-                          : "{\"execute\": \"qmp_capabilities\", \"id\": 0}");
+    feed_string(
+        w, SIDE_CLIENT,
+        w->is_oob
+            ? "{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}, \"id\": 0}"
+            : "{\"execute\": \"qmp_capabilities\", \"id\": 0}");
     say_reply(w, 7);
 }
 
@@ -554,7 +571,9 @@ static size_t n_unanswered(const struct world *w) {
 /* a good server answers all there is; then all that waits has its end */
 static void finish_good(struct world *w) {
     drain_all(w);
-    for (size_t i = 0; i < ARRAY_SIZE(w->heard) && (n_unanswered(w) > 0 || session_deadline_ms(w->session) != UINT64_MAX); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(w->heard) &&
+                       (n_unanswered(w) > 0 || session_deadline_ms(w->session) != UINT64_MAX);
+         i++) {
         say_reply(w, 7);
         if (n_unanswered(w) == 0)
             wait_ms(w, 31000); /* longer than any rule waits */
@@ -564,7 +583,8 @@ static void finish_good(struct world *w) {
     for (size_t i = 0; i < w->n_sent && !w->rules->allowed && !w->is_oob; i++)
         FUZZ_CHECK(!w->sent[i].is_plain || w->sent[i].has_arrived);
     FUZZ_CHECK(w->n_events_seen == w->n_events);
-    FUZZ_CHECK(w->session->n_queue == 0 && w->session->n_in_flight == 0 && list_is_empty(&w->session->tasks));
+    FUZZ_CHECK(w->session->n_queue == 0 && w->session->n_in_flight == 0 &&
+               list_is_empty(&w->session->tasks));
 }
 
 static bool has_text(const struct buffer *b, const char *text) {
@@ -583,7 +603,9 @@ static void check_same(const struct world *w, enum side from) {
 
 /* with out-of-band execution, a command with fds gets an id of the shim's own */
 static bool may_differ(const struct world *w) {
-    return w->session->is_oob && (w->in[SIDE_CLIENT].n_marks > 0 || w->in[SIDE_SERVER].n_marks > 0 || has_text(&w->in[SIDE_CLIENT].text, "\\"));
+    return w->session->is_oob &&
+           (w->in[SIDE_CLIENT].n_marks > 0 || w->in[SIDE_SERVER].n_marks > 0 ||
+            has_text(&w->in[SIDE_CLIENT].text, "\\"));
 }
 
 static void finish(struct world *w) {
@@ -606,8 +628,14 @@ static void finish(struct world *w) {
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
 
 static const struct limits small_limits = {
-    .max_message_bytes = 100, .max_pending = 3, .max_held = 4, .max_held_bytes = 300, .max_facts = 2, .max_out_bytes = 200,
-    .ask_timeout_ms = 1000, .fd_timeout_ms = 2000,
+    .max_message_bytes = 100,
+    .max_pending = 3,
+    .max_held = 4,
+    .max_held_bytes = 300,
+    .max_facts = 2,
+    .max_out_bytes = 200,
+    .ask_timeout_ms = 1000,
+    .fd_timeout_ms = 2000,
 };
 
 static void init(struct world *w, struct orders *o) {

@@ -13,7 +13,12 @@
 TEST(record, every_byte_survives_a_line) {
     struct arena arena = ARENA_INIT;
     struct buffer line = BUFFER_INIT;
-    struct record r = {.kind = RECORD_CAME, .ms = 7, .us = 1234567890123456, .session = 3, .side = SIDE_SERVER}, back;
+    struct record r = {.kind = RECORD_CAME,
+                       .ms = 7,
+                       .us = 1234567890123456,
+                       .session = 3,
+                       .side = SIDE_SERVER},
+                  back;
     char bytes[256];
 
     for (int i = 0; i < 256; i++)
@@ -22,11 +27,13 @@ TEST(record, every_byte_survives_a_line) {
     r.n_text = sizeof(bytes);
     cr_assert(eq(int, record_write(&r, &line), 0));
     for (size_t i = 0; i + 1 < line.n; i++)
-        cr_assert(line.data[i] >= ' ' && line.data[i] <= '~', "byte %zu of the line is no printable ASCII", i);
+        cr_assert(line.data[i] >= ' ' && line.data[i] <= '~',
+                  "byte %zu of the line is no printable ASCII", i);
     cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
     cr_assert(eq(sz, back.n_text, sizeof(bytes)));
     cr_assert(memcmp(back.text, bytes, sizeof(bytes)) == 0);
-    cr_assert(back.kind == r.kind && back.ms == 7 && back.us == r.us && back.session == 3 && back.side == SIDE_SERVER);
+    cr_assert(back.kind == r.kind && back.ms == 7 && back.us == r.us && back.session == 3 &&
+              back.side == SIDE_SERVER);
     buffer_deinit(&line);
     arena_deinit(&arena);
 }
@@ -34,13 +41,22 @@ TEST(record, every_byte_survives_a_line) {
 TEST(record, all_members_survive_a_line) {
     struct arena arena = ARENA_INIT;
     struct buffer line = BUFFER_INIT;
-    struct record r = {.kind = RECORD_OF(TRACE_REWRITTEN), .side = -1, .text = "", .to_text = "b", .n_to_text = 1,
-                       .rule = "r\"", .note = "n", .fds = "file socket", .is_part = true, .is_blanked = true};
+    struct record r = {.kind = RECORD_OF(TRACE_REWRITTEN),
+                       .side = -1,
+                       .text = "",
+                       .to_text = "b",
+                       .n_to_text = 1,
+                       .rule = "r\"",
+                       .note = "n",
+                       .fds = "file socket",
+                       .is_part = true,
+                       .is_blanked = true};
     struct record back;
 
     cr_assert(eq(int, record_write(&r, &line), 0));
     cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
-    cr_assert(back.text && back.n_text == 0 && back.side == -1 && back.is_part && back.is_blanked && !back.is_continued);
+    cr_assert(back.text && back.n_text == 0 && back.side == -1 && back.is_part && back.is_blanked &&
+              !back.is_continued);
     cr_assert(eq(str, (char *)back.to_text, "b"));
     cr_assert(eq(str, (char *)back.rule, "r\""));
     cr_assert(eq(str, (char *)back.note, "n"));
@@ -63,12 +79,17 @@ TEST(record, a_line_of_anything_else_is_refused) {
     cr_assert(eq(int, read_text("{"), RECORD_E_INVALID));
     cr_assert(eq(int, read_text("[]"), RECORD_E_INVALID));
     cr_assert(eq(int, read_text("{\"what\": \"ever\"}"), RECORD_E_INVALID));
-    cr_assert(eq(int, read_text("{\"what\": \"came\", \"text\": 7, \"side\": \"left\", \"ms\": \"x\", \"new\": {}}"), RECORD_E_INVALID));
+    cr_assert(
+        eq(int,
+           read_text(
+               "{\"what\": \"came\", \"text\": 7, \"side\": \"left\", \"ms\": \"x\", \"new\": {}}"),
+           RECORD_E_INVALID));
 }
 
 TEST(record, a_header_of_a_later_version_is_told_apart) {
     cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 1, \"what\": \"header\"}"), 0));
-    cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 2, \"what\": \"header\"}"), RECORD_E_VERSION));
+    cr_assert(
+        eq(int, read_text("{\"qmp-shim-trace\": 2, \"what\": \"header\"}"), RECORD_E_VERSION));
     cr_assert(eq(int, read_text("{\"what\": \"header\"}"), RECORD_E_VERSION));
 }
 
@@ -88,7 +109,8 @@ static int load(struct redact *r, const char *text) {
     return x;
 }
 
-static void expect_redacted(const char *text, bool is_whole, const char *expected, bool expected_is_blanked) {
+static void expect_redacted(const char *text, bool is_whole, const char *expected,
+                            bool expected_is_blanked) {
     struct redact r = REDACT_INIT;
     struct buffer b = BUFFER_INIT;
     bool is_blanked;
@@ -103,13 +125,17 @@ static void expect_redacted(const char *text, bool is_whole, const char *expecte
 }
 
 TEST(redact, secrets_go_and_every_other_byte_stays) {
-    expect_redacted("\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"abc\", \"a\": [ {\"key\": 1 } ]}}\n", true,
-                    "\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"***\", \"a\": [ {\"key\": \"***\" } ]}}\n", true);
+    expect_redacted(
+        "\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"abc\", \"a\": [ {\"key\": 1 } ]}}\n",
+        true,
+        "\r\n{\"execute\" : \"set-key\", \"arguments\": {\"key\":\"***\", \"a\": [ {\"key\": \"***\" } ]}}\n",
+        true);
 }
 
 TEST(redact, a_name_with_escapes_is_the_same_name) {
-    expect_redacted("{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"abc\"}}", true,
-                    "{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"***\"}}", true);
+    expect_redacted(
+        "{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"abc\"}}", true,
+        "{\"execute\": \"set\\u002dkey\", \"arguments\": {\"k\\u0065y\": \"***\"}}", true);
 }
 
 TEST(redact, other_commands_stay) {
@@ -124,8 +150,13 @@ TEST(redact, what_cannot_be_read_goes_unless_it_is_blank) {
 }
 
 TEST(redact, a_file_of_anything_else_is_refused) {
-    static const char *const texts[] = {"", "[]", "{}", "{\"qmp-shim-redact\": 1}", "{\"qmp-shim-redact\": 1, \"commands\": []}",
-                                        "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": 1}}", "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": [1]}}"};
+    static const char *const texts[] = {"",
+                                        "[]",
+                                        "{}",
+                                        "{\"qmp-shim-redact\": 1}",
+                                        "{\"qmp-shim-redact\": 1, \"commands\": []}",
+                                        "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": 1}}",
+                                        "{\"qmp-shim-redact\": 1, \"commands\": {\"a\": [1]}}"};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct redact r = REDACT_INIT;
@@ -139,15 +170,18 @@ TEST(redact, a_file_of_anything_else_is_refused) {
 
 /* what was recorded, a line each: kind, side, text */
 static void keep(void *userdata, const struct record *r) {
-    static const char *const kinds[] = {[RECORD_CLOSED] = "closed", [RECORD_CAME] = "came", [RECORD_OF(TRACE_SENT)] = "sent"};
+    static const char *const kinds[] = {
+        [RECORD_CLOSED] = "closed", [RECORD_CAME] = "came", [RECORD_OF(TRACE_SENT)] = "sent"};
     struct buffer *b = userdata;
 
-    buffer_printf(b, "%s%s %d \"%.*s\"%s\n", kinds[r->kind], r->is_part ? "+" : "", r->side, (int)r->n_text, r->text ? r->text : "",
-                  r->fds ? r->fds : "");
+    buffer_printf(b, "%s%s %d \"%.*s\"%s\n", kinds[r->kind], r->is_part ? "+" : "", r->side,
+                  (int)r->n_text, r->text ? r->text : "", r->fds ? r->fds : "");
 }
 
-static void tell(struct recorder *r, enum trace_kind kind, int side, const char *text, const struct fds *fds) {
-    struct trace_item item = {.kind = kind, .from = side, .text = text, .n_text = strlen(text), .fds = fds};
+static void tell(struct recorder *r, enum trace_kind kind, int side, const char *text,
+                 const struct fds *fds) {
+    struct trace_item item = {
+        .kind = kind, .from = side, .text = text, .n_text = strlen(text), .fds = fds};
 
     recorder_tell(r, &item, (struct session_time){1, 2});
 }
@@ -237,12 +271,18 @@ TEST(recorder, a_long_message_is_recorded_in_parts) {
 static void keep_exchange(void *userdata, const struct exchanged *x) {
     struct buffer *b = userdata;
 
-    buffer_printf(b, "%d %d>%d %s|%s|%s\n", (int)x->kind, x->from, x->to, x->text ? x->text : "", x->to_text ? x->to_text : "", x->rule ? x->rule : "");
+    buffer_printf(b, "%d %d>%d %s|%s|%s\n", (int)x->kind, x->from, x->to, x->text ? x->text : "",
+                  x->to_text ? x->to_text : "", x->rule ? x->rule : "");
 }
 
 static void add(struct exchanges *e, int kind, int side, const char *text, const char *to) {
-    struct record r = {.kind = kind, .side = side, .text = text, .n_text = text ? strlen(text) : 0, .to_text = to,
-                       .n_to_text = to ? strlen(to) : 0, .rule = kind == RECORD_OF(TRACE_REWRITTEN) ? "rule" : NULL};
+    struct record r = {.kind = kind,
+                       .side = side,
+                       .text = text,
+                       .n_text = text ? strlen(text) : 0,
+                       .to_text = to,
+                       .n_to_text = to ? strlen(to) : 0,
+                       .rule = kind == RECORD_OF(TRACE_REWRITTEN) ? "rule" : NULL};
 
     cr_assert(eq(int, exchanges_add(e, &r), 0));
 }
@@ -256,7 +296,9 @@ TEST(exchanges, what_was_sent_is_found_under_another_id_and_other_blanks) {
     add(&e, RECORD_CAME, SIDE_CLIENT, "\r\n{\"execute\": \"a\", \"id\": 1}", NULL);
     add(&e, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\":\"a\",\"id\":2}", NULL);
     exchanges_deinit(&e);
-    snprintf(expected, sizeof(expected), "%d 0>1 {\"execute\": \"a\", \"id\": 1}|{\"execute\":\"a\",\"id\":2}|\n", EXCHANGE_PASSED);
+    snprintf(expected, sizeof(expected),
+             "%d 0>1 {\"execute\": \"a\", \"id\": 1}|{\"execute\":\"a\",\"id\":2}|\n",
+             EXCHANGE_PASSED);
     expect_kept(&kept, expected);
 }
 
@@ -267,10 +309,14 @@ TEST(exchanges, a_rewritten_message_is_told_with_both_texts_and_its_rule) {
 
     exchanges_init(&e, keep_exchange, &kept);
     add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
-    add(&e, RECORD_OF(TRACE_REWRITTEN), SIDE_CLIENT, "{\"execute\": \"a\"}", "{\"execute\": \"b\"}");
-    add(&e, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}\r\n", NULL);
+    add(&e, RECORD_OF(TRACE_REWRITTEN), SIDE_CLIENT, "{\"execute\": \"a\"}",
+        "{\"execute\": \"b\"}");
+    add(&e, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}\r\n",
+        NULL);
     exchanges_deinit(&e);
-    snprintf(expected, sizeof(expected), "%d 0>1 {\"execute\": \"a\"}|{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}|rule\n", EXCHANGE_REWRITTEN);
+    snprintf(expected, sizeof(expected),
+             "%d 0>1 {\"execute\": \"a\"}|{\"execute\": \"b\", \"id\": \"qmp-shim:1\"}|rule\n",
+             EXCHANGE_REWRITTEN);
     expect_kept(&kept, expected);
 }
 
@@ -284,7 +330,9 @@ TEST(exchanges, what_never_went_on_is_told_at_the_end) {
     add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
     add(&e, RECORD_OF(TRACE_DROPPED), SIDE_SERVER, "{\"event\": \"E\"}", NULL);
     exchanges_deinit(&e);
-    snprintf(expected, sizeof(expected), "%d 1>-1 {\"event\": \"E\"}||\n%d 0>-1 {\"execute\": \"a\"}||\n", EXCHANGE_DROPPED, EXCHANGE_OPEN);
+    snprintf(expected, sizeof(expected),
+             "%d 1>-1 {\"event\": \"E\"}||\n%d 0>-1 {\"execute\": \"a\"}||\n", EXCHANGE_DROPPED,
+             EXCHANGE_OPEN);
     expect_kept(&kept, expected);
 }
 

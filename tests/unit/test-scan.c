@@ -126,7 +126,8 @@ TEST(scan, ends_at_the_bracket_that_closes_all) {
 }
 
 TEST(scan, a_backslash_outside_of_strings_takes_nothing_with_it) {
-    const char text[] = "\\{\\\"a\\\"\\\\}]\\{}                                                     \\\"]}\"}";
+    const char text[] =
+        "\\{\\\"a\\\"\\\\}]\\{}                                                     \\\"]}\"}";
 
     skip_all(text, strlen(text), 1);
 }

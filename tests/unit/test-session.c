@@ -442,8 +442,8 @@ TEST(session, the_client_is_not_read_while_more_than_max_held_bytes_of_it_wait) 
         0));
     cr_assert(session_wants(s, SIDE_CLIENT));
     cr_assert(eq(int,
-                 session_feed(s, SIDE_CLIENT, "{\"execute\": \"a command with a longer nam",
-                              40, NULL, at(1)),
+                 session_feed(s, SIDE_CLIENT, "{\"execute\": \"a command with a longer nam", 40,
+                              NULL, at(1)),
                  0));
     cr_assert(session_wants(s, SIDE_CLIENT));
     cr_assert(eq(int, session_feed(s, SIDE_CLIENT, "s", 1, NULL, at(1)), 0));
