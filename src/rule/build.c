@@ -371,3 +371,16 @@ int build_value(struct arena *arena, enum vars_side side, const struct pattern *
     r = write_pattern(&w, write, read, source, b);
     return r ? r : buffer_status(text);
 }
+
+int build_new(struct arena *arena, enum vars_side side, const struct pattern *p,
+              const struct bindings *b, const char **ret, size_t *ret_n) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    int r;
+
+    r = build_value(arena, side, p, NULL, NULL, b, &text);
+    if (r)
+        return r;
+    *ret = arena_copy(arena, text.data, text.n);
+    *ret_n = text.n;
+    return *ret ? 0 : -ENOMEM;
+}

@@ -32,6 +32,13 @@ int build_value(struct arena *arena, enum vars_side side, const struct pattern *
                 struct buffer *text);
 
 /*
+ * build_new() - a value that was nothing before, as a text in @arena
+ * Return: 0, -ENOMEM, BUILD_E_UNBOUND.
+ */
+int build_new(struct arena *arena, enum vars_side side, const struct pattern *p,
+              const struct bindings *b, const char **ret, size_t *ret_n);
+
+/*
  * build_unbound() - the first variable that keeps @write from being written
  * Return: its index, or -1 when all that are needed are bound.
  */

@@ -10,6 +10,7 @@
 #include "rule/conform.h"
 #include "rule/introspect.h"
 #include "rule/match.h"
+#include "rule/memory.h"
 #include "rule/reply.h"
 
 enum { ENGINE_UNTIL_TIMEOUT_MS = 30000 };
@@ -164,98 +165,12 @@ static int find_rule(struct exchange *x) {
     return MATCH_E_NO;
 }
 
-/* --- what a rule remembers ------------------------------------------------------------------------ */
-
-static int build_text(struct arena *arena, enum vars_side side, const struct pattern *p,
-                      const struct bindings *b, const char **ret, size_t *ret_n) {
-    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    int r;
-
-    r = build_value(arena, side, p, NULL, NULL, b, &text);
-    if (r)
-        return r;
-    *ret = arena_copy(arena, text.data, text.n);
-    *ret_n = text.n;
-    return *ret ? 0 : -ENOMEM;
-}
-
-static int build_json(struct arena *arena, const struct pattern *p, const struct bindings *b,
-                      const struct json **ret) {
-    const char *text;
-    size_t n;
-    int r;
-
-    r = build_text(arena, VARS_OLD, p, b, &text, &n);
-    if (r)
-        return r;
-    return reply_read_json(arena, text, n, ret);
-}
-
-int reply_remember(struct exchange *x, const struct rule *rule, const struct bindings *b) {
-    const struct json *key, *value;
-    int r;
-
-    for (size_t i = 0; i < rule->remember.n; i++) {
-        const struct fact_picture *fact = &rule->remember.fact[i];
-
-        r = build_json(&x->arena, &fact->key, b, &key);
-        if (r == 0)
-            r = build_json(&x->arena, &fact->value, b, &value);
-        if (r < 0)
-            return r;
-        if (r > 0)
-            continue; /* not everything is known yet: perhaps when the reply has come */
-        r = facts_remember(&x->engine->facts, fact->table, key, value);
-        if (r < 0)
-            return r;
-        if (r > 0)
-            reply_fail(x, rule, "no room to remember more");
-    }
-    for (size_t i = 0; i < rule->forget.n; i++) {
-        r = build_json(&x->arena, &rule->forget.fact[i].key, b, &key);
-        if (r < 0)
-            return r;
-        if (r == 0)
-            facts_forget(&x->engine->facts, rule->forget.fact[i].table, key);
-    }
-    return 0;
-}
-
-/* what is recalled gives way to what an answer says later */
-static void weaken(struct bindings *b, const struct bindings *before) {
-    for (size_t i = 0; i < b->vars->n; i++)
-        b->is_weak[i] = before->is_weak[i] || (b->value[i] && !before->value[i]);
-}
-
-static int recall(struct exchange *x) {
-    int r;
-
-    for (size_t i = 0; i < x->rule->recall.n; i++) {
-        const struct fact_picture *fact = &x->rule->recall.fact[i];
-        struct bindings *before = bindings_fork(&x->arena, x->bindings);
-        const struct json *key, *value;
-
-        if (!before)
-            return -ENOMEM;
-        r = build_json(&x->arena, &fact->key, x->bindings, &key);
-        if (r == 0)
-            r = facts_recall(&x->engine->facts, &x->arena, fact->table, key, &value);
-        if (r == 0)
-            r = match_value(&x->arena, VARS_OLD, &fact->value, value, x->bindings);
-        if (r < 0)
-            return r;
-        weaken(x->bindings, before);
-    }
-    return 0;
-}
-
 /* --- asking ------------------------------------------------------------------------------------------ */
 
 /* order @picture to be sent.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int order_ask(struct exchange *x, const struct picture *picture) {
     x->ask_hop = x->hop + 1;
-    return build_text(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask,
-                      &x->n_ask);
+    return build_new(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask, &x->n_ask);
 }
 
 /* Return: 0: an ask is ordered; 1: there is none left; -ENOMEM */
@@ -375,8 +290,8 @@ static int order_own(struct exchange *x, const struct applied *a, const struct p
     size_t n;
     int r;
 
-    r = build_text(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings,
-                   &text, &n);
+    r = build_new(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings,
+                  &text, &n);
     if (r > 0)
         return 0; /* a variable is not bound: skipped */
     if (r == 0 && is_event)
@@ -517,7 +432,7 @@ static int write_message(struct exchange *x, const struct picture_list *to,
         return -ENOMEM;
     r = conform(x);
     if (r == 0)
-        r = reply_remember(x, x->rule, x->bindings);
+        r = memory_remember(x, x->rule, x->bindings);
     if (r == 0 && !x->from_client)
         r = reply_order_own(x, a);
     if (r < 0)
@@ -533,7 +448,7 @@ static int write_nothing(struct exchange *x, enum engine_outcome *ret) {
 
     if (!a)
         return -ENOMEM;
-    r = reply_remember(x, x->rule, x->bindings);
+    r = memory_remember(x, x->rule, x->bindings);
     if (r < 0)
         return r;
     *ret = x->from_client ? ENGINE_ANSWER : ENGINE_DROP;
@@ -576,7 +491,7 @@ static int next_step(struct exchange *x, enum engine_outcome *ret) {
         return 0;
     }
     *ret = ENGINE_ANSWER;
-    r = reply_remember(x, x->rule, x->bindings);
+    r = memory_remember(x, x->rule, x->bindings);
     if (r < 0)
         return r;
     x->applied->server = x->step;
@@ -649,7 +564,7 @@ static int find(struct exchange *x, enum engine_outcome *ret) {
     }
     x->stage = ENGINE_ASKING;
     x->i = 0;
-    r = recall(x);
+    r = memory_recall(x);
     return r < 0 ? r : 1;
 }
 

@@ -4,25 +4,14 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "json/reader.h"
 #include "json/writer.h"
 #include "rule/build.h"
 #include "rule/introspect.h"
 #include "rule/match.h"
+#include "rule/memory.h"
 
 /* of a command's name, in an error of the shim's own */
 enum { REPLY_MAX_NAME_BYTES = 100 };
-
-int reply_read_json(struct arena *arena, const char *text, size_t n, const struct json **ret) {
-    struct json *value;
-    int r;
-
-    r = json_read(arena, text, n, false, &value, NULL);
-    if (r)
-        return error_fold(r);
-    *ret = value;
-    return 0;
-}
 
 static int set_reply(struct exchange *x, const char *text, size_t n) {
     struct message m;
@@ -173,7 +162,7 @@ static int back_one(struct exchange *x, size_t hop) {
         r = x->reply.kind == FRAME_ERROR ? apply_error_rules(x, reply_file_at(x->engine, hop)) : 0;
     if (r < 0 || !a || !is_success)
         return r;
-    r = reply_remember(x, a->rule, a->bindings);
+    r = memory_remember(x, a->rule, a->bindings);
     return r < 0 ? r : reply_order_own(x, a);
 }
 

@@ -11,12 +11,6 @@
 /* Return: the rule file at @hop */
 const struct rule_file *reply_file_at(const struct engine *e, size_t hop);
 
-/* a value that was built, for a fact.  Return: 0 or -ENOMEM */
-int reply_read_json(struct arena *arena, const char *text, size_t n, const struct json **ret);
-
-/* keep and drop what @rule says.  Return: 0 or -ENOMEM */
-int reply_remember(struct exchange *x, const struct rule *rule, const struct bindings *b);
-
 /* order the events and commands of @a's rule.  Return: 0 or -ENOMEM */
 int reply_order_own(struct exchange *x, const struct applied *a);
 
