@@ -142,6 +142,20 @@ def _(client, place):
     check_equal(data, {"device": "slow0", "type": "stream", "len": BYTES, "offset": BYTES, "speed": 1 << 30})
 
 
+@tap.test("a client's version and nothing else: the shipped rules that bridge it are chosen, none refuses, introspection names them")
+def _():
+    with Place() as place:
+        qemu = place.qemu()
+        client = place.client(place.shim(qemu.path, "--client-version", "2.6").path).greet()
+        cpu, = client.call("query-cpus")
+        check_equal((cpu["CPU"], cpu["halted"], cpu["current"]), (0, False, False))
+        for name in ("stop", "cont", "system_reset"):
+            check_equal(client.call(name), {})
+        names = [command["name"] for command in client.call("query-commands")]
+        assert "query-cpus" in names and "query-cpus-fast" in names, names
+        check_equal(client.command("no-such-command")["error"]["class"], "CommandNotFound")
+
+
 # --- the reverse: a client that knows generic jobs only, a server of QEMU 2.0 --------------------------
 
 
