@@ -22,6 +22,7 @@ static int with_client_id(struct session *s, const struct task *t, const char *t
 }
 
 static int flush_parked(struct session *s, struct task *t) {
+    t->n_parked = t->n_parked_bytes = 0;
     while (!list_is_empty(&t->parked)) {
         struct task *event = list_entry(t->parked.next, struct task, in_session);
         struct held *h = queue_add(s, NULL, NULL);
@@ -39,6 +40,25 @@ static int flush_parked(struct session *s, struct task *t) {
             return r;
     }
     return 0;
+}
+
+int answer_park(struct session *s, struct task *t, struct task *event, uint32_t timeout_ms) {
+    int r;
+
+    list_remove(&event->in_session);
+    list_append(&t->parked, &event->in_session);
+    t->n_parked++;
+    t->n_parked_bytes += event->raw.n;
+    if (t->deadline_ms == UINT64_MAX)
+        t->deadline_ms = s->time.now_ms + timeout_ms;
+    if (t->n_parked <= s->limits.max_held && t->n_parked_bytes <= s->limits.max_held_bytes)
+        return 0;
+    s->stats.n_timed_out++;
+    session_trace(s, TRACE_TIMED_OUT, SIDE_SERVER, t->exchange, NULL, 0, NULL, 0, "too much waits for its reply");
+    if (s->fd_wait != t)
+        t->deadline_ms = UINT64_MAX;
+    r = flush_parked(s, t);
+    return r < 0 ? r : queue_flush(s);
 }
 
 /* the reply to a command of the client takes its place, and the task ends */

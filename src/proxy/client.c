@@ -210,17 +210,24 @@ static int client_piece(struct session *s, enum deferred_kind kind, const char *
 
 /* --- what of it waits ------------------------------------------------------------------------------------ */
 
+/* many small ones cost, too: what is allocated counts */
+static size_t deferred_cost(const struct deferred *d) {
+    return sizeof(*d) + d->text.cap;
+}
+
 static int defer(struct session *s, enum deferred_kind kind, const char *text, size_t n,
                  struct rides *rides) {
     struct deferred *d = calloc(1, sizeof(*d));
 
     if (!d)
         return -ENOMEM;
+    list_append(&s->deferred, &d->in_session);
     d->kind = kind;
     d->rides = rides_steal(rides);
+    d->text.data = malloc(n > 0 ? n : 1); /* there may be very many: no room to grow */
+    d->text.cap = d->text.data ? n : 0;
     buffer_append(&d->text, text, n);
-    list_append(&s->deferred, &d->in_session);
-    s->n_deferred_bytes += sizeof(*d) + d->text.n; /* many small ones cost, too */
+    s->n_deferred_bytes += deferred_cost(d);
     return buffer_status(&d->text);
 }
 
@@ -242,7 +249,7 @@ int client_input(struct session *s, enum deferred_kind kind, const char *text, s
 
 void client_forget(struct session *s, struct deferred *d) {
     list_remove(&d->in_session);
-    s->n_deferred_bytes -= sizeof(*d) + d->text.n;
+    s->n_deferred_bytes -= deferred_cost(d);
     buffer_deinit(&d->text);
     rides_deinit(&d->rides);
     free(d);

@@ -52,6 +52,7 @@ struct task {
     struct rides rides;   /* of a command */
     struct held *held;    /* its place in the order towards the client */
     struct list parked;   /* struct task.in_session: events that come after this one's reply */
+    size_t n_parked, n_parked_bytes;
     bool is_oob;
     bool is_blocking; /* in-band commands wait behind it */
     bool is_answer;   /* the reply was made here; what is in flight only tells when its turn is */
@@ -201,6 +202,8 @@ void task_note_failure(struct session *s, struct task *t);
 struct task *task_free(struct session *s, struct task *t);
 
 /* --- answer.c: all return 0 or -ENOMEM --- */
+/* @event waits for the reply to @t; when too many do, for that no more */
+int answer_park(struct session *s, struct task *t, struct task *event, uint32_t timeout_ms);
 /* the reply @text came for @t */
 int answer_take(struct session *s, struct task *t, const char *text, size_t n);
 /* the reply to a command of the client goes back to it */

@@ -375,10 +375,8 @@ static int pass_message(struct session *s, struct task *t) {
     }
     if (awaited) {
         r = queue_fill(s, t->held, NULL, 0, true);
-        list_remove(&t->in_session);
-        list_append(&awaited->parked, &t->in_session);
-        if (awaited->deadline_ms == UINT64_MAX)
-            awaited->deadline_ms = s->time.now_ms + timeout_ms;
+        if (r == 0)
+            r = answer_park(s, awaited, t, timeout_ms);
         return r < 0 ? r : queue_flush(s);
     }
     if (x->is_changed)

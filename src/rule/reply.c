@@ -298,17 +298,18 @@ static int match_until(struct exchange *waiting, struct applied *a, struct excha
     int r;
 
     for (size_t i = 0; i < a->rule->until.n; i++) {
+        _cleanup_(arena_deinit) struct arena arena = ARENA_INIT; /* any number of events may not match */
+
         if (!is_named(&a->rule->until.picture[i], &event->message))
             continue;
-        /* what it binds outlives the event */
-        r = message_read(&waiting->arena, event->message.text, event->message.n_text, &m);
+        r = message_read(&arena, event->message.text, event->message.n_text, &m);
         if (r)
             return error_fold(r);
-        r = match_value(&waiting->arena, side, &a->rule->until.picture[i].message, m.root,
-                        a->bindings);
+        r = match_value(&arena, side, &a->rule->until.picture[i].message, m.root, a->bindings);
         if (r < 0)
             return r;
         if (r == 0) {
+            arena_join(&waiting->arena, &arena); /* what it binds outlives the event */
             a->is_until_met = true;
             event->is_hidden = event->is_hidden || a->rule->hide;
             return 0;

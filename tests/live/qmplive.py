@@ -31,7 +31,7 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DEADLINE_S = 20.0  # for one wait; only a broken program ever takes that long
+DEADLINE_S = float(os.environ.get("QMPLIVE_DEADLINE_S", "20"))  # for one wait; only a broken program ever takes that long
 MAX_FDS = 253      # SCM_MAX_FD of the kernel
 ME = os.getpid()
 
