@@ -447,6 +447,8 @@ struct search {
     struct arena *arena;
     const struct rule_file *file;
     struct diag_set *diags;
+    size_t *above
+        [2]; /* by client and rule: one more than the nearest rule above of that name; 0: none */
 };
 
 static const char *when(const struct rule *rule, enum vars_side client) {
@@ -505,19 +507,16 @@ static int look_above(struct search *s, const struct rule *below, enum vars_side
         direction_has(below, client) ? direction_read(below, client) : NULL;
 
     *ret_overlap = OVERLAP_NONE;
-    for (const struct rule *above = s->file->rules; read && above < below; above++) {
+    for (size_t i = s->above[client][below - s->file->rules]; i > 0; i = s->above[client][i - 1]) {
+        const struct rule *above = &s->file->rules[i - 1];
         struct pair pair = {.arena = s->arena, .client = client, .above = above, .below = below};
-        const struct picture *p =
-            direction_has(above, client) ? direction_read(above, client) : NULL;
         enum overlap overlap;
 
-        if (!p || above->kind != below->kind || !is_same_name(p, read))
-            continue;
         pair.side = below->kind == PICTURE_COMMAND ? client : direction_other(client);
-        overlap = compare(&pair, p, read);
+        overlap = compare(&pair, direction_read(above, client), read);
         if (pair.failed)
             return -ENOMEM;
-        if (overlap > *ret_overlap) {
+        if (overlap != OVERLAP_NONE && overlap >= *ret_overlap) { /* the uppermost is told */
             *ret_overlap = overlap;
             *ret_pair = pair;
         }
@@ -560,9 +559,50 @@ static int check_rule(struct search *s, const struct rule *rule) {
     return 0;
 }
 
-int overlap_check(struct arena *arena, const struct rule_file *file, struct diag_set *diags) {
-    struct search s = {arena, file, diags};
+static size_t hash_read(const struct rule *rule, const struct picture *read) {
+    size_t h = (size_t)rule->kind;
 
+    for (size_t i = 0; i < read->n_name; i++)
+        h = h * 31 + (unsigned char)read->name[i];
+    return h;
+}
+
+/* rules are compared with those of the same name only: files may have thousands.  Return: 0 or -ENOMEM */
+static int link_names(struct search *s, enum vars_side client) {
+    size_t n = s->file->n_rules, n_slots = 16;
+    size_t *last; /* by hash: one more than the last rule of a name */
+
+    while (n_slots < n * 2)
+        n_slots *= 2;
+    last = arena_alloc(s->arena, n_slots * sizeof(*last));
+    s->above[client] = arena_alloc(s->arena, (n + 1) * sizeof(size_t));
+    if (!last || !s->above[client])
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct rule *rule = &s->file->rules[i];
+        size_t slot;
+
+        if (!is_for(rule, client))
+            continue;
+        for (slot = hash_read(rule, direction_read(rule, client)) % n_slots; last[slot] > 0;
+             slot = (slot + 1) % n_slots) {
+            const struct rule *other = &s->file->rules[last[slot] - 1];
+
+            if (other->kind == rule->kind &&
+                is_same_name(direction_read(other, client), direction_read(rule, client)))
+                break;
+        }
+        s->above[client][i] = last[slot];
+        last[slot] = i + 1;
+    }
+    return 0;
+}
+
+int overlap_check(struct arena *arena, const struct rule_file *file, struct diag_set *diags) {
+    struct search s = {.arena = arena, .file = file, .diags = diags};
+
+    if (link_names(&s, VARS_OLD) < 0 || link_names(&s, VARS_NEW) < 0)
+        return -ENOMEM;
     for (size_t i = 0; i < file->n_rules; i++) {
         int r = check_rule(&s, &file->rules[i]);
 
