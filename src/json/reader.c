@@ -433,7 +433,7 @@ static char *find_surrogate(char *text, const char *end) {
  */
 static int hide_surrogates(const char *text, size_t n, char **ret_hidden) {
     static const char blank[] = {'0', '0', '2', '0'};
-    char *at = find_surrogate((char *)text, text + n); /* only looks */
+    char *at = n > 0 ? find_surrogate((char *)text, text + n) : NULL; /* only looks */
     char *hidden;
 
     *ret_hidden = NULL;
