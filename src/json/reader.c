@@ -433,7 +433,7 @@ static char *find_surrogate(char *text, const char *end) {
  */
 static int hide_surrogates(const char *text, size_t n, char **ret_hidden) {
     static const char blank[] = {'0', '0', '2', '0'};
-    char *at = n > 0 ? find_surrogate((char *)text, text + n) : NULL; /* only looks */
+    char *at = find_surrogate((char *)text, text + n); /* only looks */
     char *hidden;
 
     *ret_hidden = NULL;
@@ -455,7 +455,7 @@ int json_read(struct arena *arena, const char *text, size_t n, bool is_comments,
               struct json **ret_value, struct json_fault *reterr_fault) {
     struct reader reader = {
         .arena = arena,
-        .text = text,
+        .text = n > 0 ? text : "", /* an empty buffer has NULL */
         .n = n,
         .is_comments = is_comments,
         .open = READER_OUTSIDE,
@@ -465,10 +465,10 @@ int json_read(struct arena *arena, const char *text, size_t n, bool is_comments,
     struct json *value = NULL;
     int r;
 
-    r = hide_surrogates(text, n, &hidden);
+    r = hide_surrogates(reader.text, n, &hidden);
     if (r < 0)
         return r;
-    r = reader_run(&reader, hidden ? hidden : text);
+    r = reader_run(&reader, hidden ? hidden : reader.text);
     if (r == 0) {
         value = arena_alloc(arena, sizeof(*value));
         if (value)
