@@ -110,7 +110,7 @@ def _():
         trace = place.path("trace")
         program = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
         try:
-            process = place.run(["strace", "-f", "-o", trace, "-e", "trace=umask,bind,chmod,fchmod,fchmodat,listen", program, "run",
+            process = place.run(["strace", "-D", "-f", "-o", trace, "-e", "trace=umask,bind,chmod,fchmod,fchmodat,listen", program, "run",
                                  "--listen", path, "--connect", place.path("nobody"), "--no-rules"], "strace")
         except Exception as error:
             from qmplive import Missing
