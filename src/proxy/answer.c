@@ -54,7 +54,8 @@ int answer_park(struct session *s, struct task *t, struct task *event, uint32_t 
     if (t->n_parked <= s->limits.max_held && t->n_parked_bytes <= s->limits.max_held_bytes)
         return 0;
     s->stats.n_timed_out++;
-    session_trace(s, TRACE_TIMED_OUT, SIDE_SERVER, t->exchange, NULL, 0, NULL, 0, "too much waits for its reply");
+    session_trace(s, TRACE_TIMED_OUT, SIDE_SERVER, t->exchange, NULL, 0, NULL, 0,
+                  "too much waits for its reply");
     if (s->fd_wait != t)
         t->deadline_ms = UINT64_MAX;
     r = flush_parked(s, t);

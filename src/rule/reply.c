@@ -298,7 +298,8 @@ static int match_until(struct exchange *waiting, struct applied *a, struct excha
     int r;
 
     for (size_t i = 0; i < a->rule->until.n; i++) {
-        _cleanup_(arena_deinit) struct arena arena = ARENA_INIT; /* any number of events may not match */
+        _cleanup_(arena_deinit) struct arena arena =
+            ARENA_INIT; /* any number of events may not match */
 
         if (!is_named(&a->rule->until.picture[i], &event->message))
             continue;

@@ -58,7 +58,8 @@ static struct iovec shortened(const struct msghdr *m) {
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
     static const int errors[] = {EINTR, EAGAIN, EINTR};
-    ssize_t (*real)(int, struct msghdr *, int) = (ssize_t(*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
+    ssize_t (*real)(int, struct msghdr *, int) =
+        (ssize_t(*)(int, struct msghdr *, int))dlsym(RTLD_NEXT, "recvmsg");
     struct iovec *all = m->msg_iov, iov = shortened(m);
     ssize_t n;
 
@@ -72,7 +73,8 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
     static const int errors[] = {EINTR, EINTR, EINTR};
-    ssize_t (*real)(int, const struct msghdr *, int) = (ssize_t(*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
+    ssize_t (*real)(int, const struct msghdr *, int) =
+        (ssize_t(*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
     struct msghdr other = *m;
     struct iovec iov = shortened(m);
 
@@ -85,7 +87,8 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
 
 int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags) {
     static const int errors[] = {EMFILE, EINTR, ECONNABORTED, ENFILE, ENOBUFS, EAGAIN};
-    int (*real)(int, struct sockaddr *, socklen_t *, int) = (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
+    int (*real)(int, struct sockaddr *, socklen_t *, int) =
+        (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
 
     return fails(errors, sizeof(errors) / sizeof(errors[0])) ? -1 : real(fd, address, n, flags);
 }
