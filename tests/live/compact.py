@@ -55,7 +55,7 @@ def _():
                 client.send(oob)
                 text = client.read_line()
                 client.send("".join(commands))
-                text += client.read_line() + client.read_line()
+                text += client.read_line() + client.read_line() + client.read_line()  # two faults
                 client.send('{"exec-oob": "no-such-command", "id": 3}')
                 text += client.read_line()
                 got.append(text)
