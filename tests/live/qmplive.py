@@ -215,6 +215,11 @@ class Process:
                     return int(line.split()[1])
         raise AssertionError("no %s in /proc/%d/status" % (field, self.pid))
 
+    def is_asleep(self):
+        """Does it wait for something?  One that works is runnable, on however slow a machine."""
+        with open("/proc/%d/stat" % self.pid, encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+
     def fds(self):
         """What its fds are, sorted: what /proc/PID/fd shows of each."""
         kinds = []
@@ -280,6 +285,7 @@ class Place:
     def shim(self, connect, *more, listen=None):
         shim = Shim(self, connect, more, listen)
         shim.wait_listening(shim.path)
+        until(shim.is_asleep, "the shim to finish its start")  # what it has open now, it keeps
         return shim
 
     def client(self, path):
