@@ -49,14 +49,7 @@ static int check_usage(const char *message) {
     return COMMAND_USAGE;
 }
 
-static int check_set_client(struct check *check, const char *value) {
-    if (strcmp(value, "old") != 0 && strcmp(value, "new") != 0)
-        return check_usage("--client is \"old\" or \"new\"");
-    check->options.client = strcmp(value, "old") == 0 ? DIALECT_OLD : DIALECT_NEW;
-    return 0;
-}
-
-static int check_set(struct check *check, int option, const char *value) {
+static int check_set(struct check *check, const struct command *c, int option, const char *value) {
     switch (option) {
     case CHECK_SCHEMA:
         check->schema_path = value;
@@ -65,7 +58,7 @@ static int check_set(struct check *check, int option, const char *value) {
         check->server_path = value;
         return 0;
     default:
-        return check_set_client(check, value);
+        return options_client(c, value, &check->options.client);
     }
 }
 
@@ -74,7 +67,7 @@ static int check_parse(struct check *check, const struct command *c, int argc, c
     int option, r;
 
     while ((option = options_next(c, argc, argv)) >= 0) {
-        r = check_set(check, option, optarg);
+        r = check_set(check, c, option, optarg);
         if (r)
             return r;
     }

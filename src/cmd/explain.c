@@ -15,7 +15,7 @@
 #include "base/util.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
-#include "cmd/rules.h"
+#include "cmd/ruleset.h"
 #include "json/reader.h"
 #include "proxy/compare.h"
 #include "proxy/player.h"
@@ -23,10 +23,7 @@
 enum { EXPLAIN_MAX_WAITS = 100 };
 
 enum explain_option {
-    EXPLAIN_RULES = 256,
-    EXPLAIN_CLIENT,
-    EXPLAIN_CLIENT_VERSION,
-    EXPLAIN_SERVER_VERSION,
+    EXPLAIN_SERVER_VERSION = 256,
     EXPLAIN_FROM,
 };
 
@@ -48,8 +45,7 @@ struct explain_command {
 };
 
 struct explain {
-    struct program_options options;
-    struct rules_choice rules;
+    struct ruleset ruleset;
     const char *server_version;
     enum side from;
     struct program *program;
@@ -60,12 +56,7 @@ struct explain {
 };
 
 static const struct command_option explain_options[] = {
-    {EXPLAIN_RULES, "rules", "FILE|NAME",
-     "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given"},
-    {EXPLAIN_CLIENT, "client", "old|new",
-     "which side of the rules the client is on\n(default: old)"},
-    {EXPLAIN_CLIENT_VERSION, "client-version", "X",
-     "the QEMU version that the client was written for"},
+    RULESET_OPTIONS,
     {EXPLAIN_SERVER_VERSION, "server-version", "X", "the version that the server's greeting says"},
     {EXPLAIN_FROM, "from", "client|server",
      "who sent what has neither C: nor S: before it\n(default: client)"},
@@ -432,12 +423,9 @@ static int explain_text(struct explain *e, const struct buffer *text) {
 
 static int explain_file(struct explain *e, const char *path) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    size_t n_files;
     int r;
 
-    e->rules.is_all = e->rules.n_names == 0 && e->options.client_version;
-    e->options.no_deny = e->rules.is_all;
-    r = rules_load(&e->rules, &e->options, &e->program, &n_files);
+    r = ruleset_load(&e->ruleset, &e->program);
     if (r == 0)
         r = rules_read_file(path ? path : "/dev/stdin", &text);
     if (r == 0)
@@ -448,42 +436,18 @@ static int explain_file(struct explain *e, const char *path) {
     return r ? COMMAND_FAILED : 0;
 }
 
-static int explain_wrong(const char *option, const char *value, const char *wanted) {
-    fprintf(stderr, "qmp-shim explain: --%s cannot be \"%s\"; it is %s\n", option, value, wanted);
-    return COMMAND_USAGE;
-}
-
-static bool explain_is_version(const char *text) {
-    struct version version;
-
-    return version_read(text, strlen(text), &version) == 0;
-}
-
-static int explain_set(struct explain *e, int option, const char *value) {
+static int explain_set(struct explain *e, const struct command *c, int option, const char *value) {
     switch (option) {
-    case EXPLAIN_RULES:
-        e->rules.names[e->rules.n_names++] = value;
-        return 0;
-    case EXPLAIN_CLIENT:
-        e->options.client = strcmp(value, "new") == 0 ? DIALECT_NEW : DIALECT_OLD;
-        return strcmp(value, "new") == 0 || strcmp(value, "old") == 0
-                   ? 0
-                   : explain_wrong("client", value, "\"old\" or \"new\"");
-    case EXPLAIN_CLIENT_VERSION:
-        e->options.client_version = value;
-        return explain_is_version(value)
-                   ? 0
-                   : explain_wrong("client-version", value, "a number, as 2.6");
     case EXPLAIN_SERVER_VERSION:
         e->server_version = value;
-        return explain_is_version(value)
-                   ? 0
-                   : explain_wrong("server-version", value, "a number, as 2.6");
-    default:
+        return options_version(c, "server-version", value);
+    case EXPLAIN_FROM:
         e->from = strcmp(value, "server") == 0 ? SIDE_SERVER : SIDE_CLIENT;
         return strcmp(value, "server") == 0 || strcmp(value, "client") == 0
                    ? 0
-                   : explain_wrong("from", value, "\"client\" or \"server\"");
+                   : options_wrong_value(c, "from", value, "\"client\" or \"server\"");
+    default:
+        return ruleset_set(&e->ruleset, c, option, value);
     }
 }
 
@@ -492,7 +456,7 @@ static int explain_parse(struct explain *e, const struct command *c, int argc, c
     int option, status;
 
     while ((option = options_next(c, argc, argv)) >= 0) {
-        status = explain_set(e, option, optarg);
+        status = explain_set(e, c, option, optarg);
         if (status)
             return status;
     }
@@ -506,14 +470,14 @@ static int explain_parse(struct explain *e, const struct command *c, int argc, c
 }
 
 static int explain_run(const struct command *c, int argc, char **argv) {
-    struct explain e = {.rules = {.names = calloc((size_t)argc, sizeof(*e.rules.names))}};
+    struct explain e = {0};
     int status = COMMAND_FAILED;
 
     list_init(&e.notes);
     list_init(&e.commands);
-    if (e.rules.names)
+    if (ruleset_init(&e.ruleset, argc) == 0)
         status = explain_parse(&e, c, argc, argv);
-    free(e.rules.names);
+    ruleset_deinit(&e.ruleset);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -92,4 +93,45 @@ int options_no_arguments(const struct command *c, int argc, char **argv) {
     fprintf(stderr, "qmp-shim %s: unexpected argument \"%s\"; see \"qmp-shim help %s\"\n", c->name,
             argv[optind], c->name);
     return COMMAND_USAGE;
+}
+
+int options_argument(const struct command *c, int argc, char **argv, const char *name,
+                     const char **ret) {
+    if (optind == argc) {
+        fprintf(stderr, "qmp-shim %s: %s is missing; see \"qmp-shim help %s\"\n", c->name, name,
+                c->name);
+        return COMMAND_USAGE;
+    }
+    *ret = argv[optind++];
+    return options_no_arguments(c, argc, argv);
+}
+
+int options_wrong_value(const struct command *c, const char *name, const char *value,
+                        const char *wanted) {
+    fprintf(stderr, "qmp-shim %s: --%s cannot be \"%s\"; it is %s\n", c->name, name, value, wanted);
+    return COMMAND_USAGE;
+}
+
+int options_client(const struct command *c, const char *value, enum dialect *ret) {
+    if (strcmp(value, "old") != 0 && strcmp(value, "new") != 0)
+        return options_wrong_value(c, "client", value, "\"old\" or \"new\"");
+    *ret = strcmp(value, "old") == 0 ? DIALECT_OLD : DIALECT_NEW;
+    return 0;
+}
+
+int options_version(const struct command *c, const char *name, const char *value) {
+    struct version version;
+
+    return version_read(value, strlen(value), &version)
+               ? options_wrong_value(c, name, value, "a number, as 2.6")
+               : 0;
+}
+
+int options_session(const struct command *c, const char *value, uint64_t *ret) {
+    char *end;
+
+    *ret = strtoull(value, &end, 10);
+    return *ret > 0 && !*end
+               ? 0
+               : options_wrong_value(c, "session", value, "a number, as in the trace");
 }

@@ -5,7 +5,9 @@
  * what is wrong with the others.
  */
 
+#include <stdint.h>
 #include "cmd/command.h"
+#include "rule/program.h"
 
 enum {
     OPTIONS_END = -1,   /* the rest of argv, from optind on, is arguments */
@@ -23,3 +25,21 @@ int options_next(const struct command *c, int argc, char **argv);
 
 /* Return: COMMAND_USAGE, having said that @argument is one too many; 0 when there are none left */
 int options_no_arguments(const struct command *c, int argc, char **argv);
+
+/*
+ * options_argument() - the one argument, which must be there
+ * @name: what it is called in the help
+ *
+ * Return: 0, COMMAND_USAGE (said why)
+ */
+int options_argument(const struct command *c, int argc, char **argv, const char *name,
+                     const char **ret);
+
+/* Return: COMMAND_USAGE, having said that the option @name cannot be @value but is @wanted */
+int options_wrong_value(const struct command *c, const char *name, const char *value,
+                        const char *wanted);
+
+/* values of options.  Return: 0, COMMAND_USAGE (said why) */
+int options_client(const struct command *c, const char *value, enum dialect *ret);
+int options_version(const struct command *c, const char *name, const char *value);
+int options_session(const struct command *c, const char *value, uint64_t *ret);

@@ -496,18 +496,10 @@ static int show_file(struct show *s, const char *path) {
 }
 
 /* Return: 0 or an exit status */
-static int show_set(struct show *s, int option, const char *value) {
-    char *end;
-
+static int show_set(struct show *s, const struct command *c, int option, const char *value) {
     switch (option) {
     case SHOW_SESSION:
-        s->session = strtoull(value, &end, 10);
-        if (s->session > 0 && !*end)
-            return 0;
-        fprintf(stderr,
-                "qmp-shim show: --session cannot be \"%s\"; it is a number, as in the trace\n",
-                value);
-        return COMMAND_USAGE;
+        return options_session(c, value, &s->session);
     case SHOW_COMMAND:
         s->command = value;
         return 0;
@@ -535,7 +527,7 @@ static int show_run(const struct command *c, int argc, char **argv) {
     int option, status;
 
     while ((option = options_next(c, argc, argv)) >= 0) {
-        status = show_set(&show, option, optarg);
+        status = show_set(&show, c, option, optarg);
         if (status)
             return status;
     }
@@ -543,12 +535,7 @@ static int show_run(const struct command *c, int argc, char **argv) {
         return 0;
     if (option == OPTIONS_WRONG)
         return COMMAND_USAGE;
-    if (optind == argc) {
-        fputs("qmp-shim show: TRACE is missing; see \"qmp-shim help show\"\n", stderr);
-        return COMMAND_USAGE;
-    }
-    path = argv[optind++];
-    status = options_no_arguments(c, argc, argv);
+    status = options_argument(c, argc, argv, "TRACE", &path);
     return status ? status : show_file(&show, path);
 }
 
