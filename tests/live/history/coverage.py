@@ -27,7 +27,7 @@ CLASSES = {"a": "one message for one", "b": "the reply too, by its command", "c"
            "d": "events, order, memory", "e": "an answer of the shim's own", "f": "impossible"}
 # names that do not begin with an id
 NAMED_OTHERWISE = {"redhat-drive-del": "redhat-drive-add", "redhat-drive-del-error": "redhat-drive-add"}
-LINE = re.compile(r"(ok|not ok) \d+ - ([\w-]+): (old|new) client (\S+), (QEMU|record of) ([\w.-]+?):? ?(?:[^#]*)?(# SKIP.*)?$")
+LINE = re.compile(r"(ok|not ok) \d+ - ([\w-]+): (old|new) client (\S+), (QEMU|record of) ([\w.-]*\w)(?::[^#]*)?(# SKIP.*)?$")
 
 
 def read_json(path):
