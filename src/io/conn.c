@@ -201,13 +201,95 @@ static int conn_read_exact(struct conn *c, char *text, size_t n, struct conn_chu
     return conn_read(c, text, c->is_near ? conn_first_piece(text, n) : n, ret_chunk);
 }
 
+/* Return: where blanks end that begin at @at; they do so behind a line end */
+static size_t conn_skip_blanks(const char *text, size_t n, size_t at) {
+    while (at < n && memchr(" \t\r\n", text[at], 4))
+        if (text[at++] == '\n')
+            break;
+    return at;
+}
+
+/* Is it one message, by its looks?  A doubt costs no more than time: the answer is no. */
+static bool conn_is_alone(const char *text, size_t n) {
+    const char *brace = text;
+    size_t end = 0;
+
+    if (text[0] != '{')
+        return false;
+    while ((brace = memchr(brace, '}', n - (size_t)(brace - text)))) {
+        brace++;
+        end = conn_skip_blanks(text, n, (size_t)(brace - text));
+        if (end == n)
+            break;
+        if (text[end] == '{' || text[end - 1] == '\n')
+            return false;
+    }
+    return end == n;
+}
+
+/* Return: where the message ends that begins at @at, with its line end; or the line, if there are only blanks */
+static size_t conn_message_end(const char *text, size_t n, size_t at) {
+    bool is_string = false;
+    size_t depth = 0;
+
+    for (; at < n; at++) {
+        char c = text[at];
+
+        if (is_string && c == '\\')
+            at++;
+        else if (c == '"')
+            is_string = !is_string;
+        else if (is_string)
+            continue;
+        else if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && depth > 0 && --depth == 0)
+            return conn_skip_blanks(text, n, at + 1);
+        else if (c == '\n' && depth == 0)
+            return at + 1;
+    }
+    return n;
+}
+
+/* Return: where the last message begins; the first begins with @text */
+static size_t conn_last_message(const char *text, size_t n) {
+    size_t at = 0, end;
+
+    while ((end = conn_message_end(text, n, at)) < n)
+        at = end;
+    return at;
+}
+
+/*
+ * A peer that sends one message at a time, and waits, does not need the look:
+ * what is read is the message of the fds.  Should it for the first time send
+ * more before that was read, a read ends with the call that carried fds, so
+ * they belong to what was read last; from then on it is looked again.
+ */
+static int conn_read_alone(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk) {
+    bool is_trusted = c->n_alone >= CONN_TRUST, is_alone;
+    int r;
+
+    r = is_trusted ? conn_read(c, text, n, ret_chunk) : conn_read_exact(c, text, n, ret_chunk);
+    if (r)
+        return r;
+    is_alone = conn_is_alone(text, ret_chunk->n);
+    if (is_trusted && !is_alone && !fds_is_empty(&ret_chunk->fds))
+        ret_chunk->fds_at = conn_last_message(text, ret_chunk->n);
+    if (!is_alone || ret_chunk->is_cut || !fds_is_empty(&ret_chunk->fds))
+        c->n_alone = 0;
+    else if (!is_trusted)
+        c->n_alone++;
+    return 0;
+}
+
 int conn_receive(struct conn *c, char *text, size_t n, struct conn_chunk *ret_chunk) {
     int r;
 
     if (c->is_ended)
         return CONN_E_END;
     if (c->is_exact)
-        return conn_read_exact(c, text, n, ret_chunk);
+        return conn_read_alone(c, text, n, ret_chunk);
     r = conn_read(c, text, n, ret_chunk);
     if (r == 0 && (ret_chunk->is_cut || !fds_is_empty(&ret_chunk->fds)))
         c->is_exact = true;

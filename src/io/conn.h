@@ -11,12 +11,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 #include "base/fds.h"
 #include "base/out.h"
 
 enum {
     CONN_MAX_FDS = 253, /* in one message: the kernel's SCM_MAX_FD */
+    CONN_TRUST = 16,    /* reads of one message each, after which a look is not worth its time */
 };
 
 enum {
@@ -38,6 +40,8 @@ struct conn {
     int error;     /* errno of the first failed call, for the log; 0: none */
     bool is_exact; /* look before reading, so that fds come out with the message they came with */
     bool is_near;  /* fds are in the queue */
+    uint8_t
+        n_alone; /* so many reads in a row brought one message and no fds; no more than CONN_TRUST */
     bool is_ended; /* the peer sends no more: conn_receive() said so */
     bool is_deaf;  /* the peer reads no more: what is sent is dropped */
     bool is_shut;  /* conn_shutdown() was called */
@@ -49,8 +53,9 @@ struct conn {
 /* what one conn_receive() brought */
 struct conn_chunk {
     size_t n;
-    struct fds fds; /* came with the first byte; the caller's to close */
-    bool is_cut;    /* some fds were lost: this process may not have more */
+    struct fds fds; /* came with the byte at fds_at; the caller's to close */
+    size_t fds_at;
+    bool is_cut; /* some fds were lost: this process may not have more */
 };
 
 #define CONN_INIT                                                                                  \
@@ -59,7 +64,8 @@ struct conn_chunk {
 /*
  * conn_open_take() - watch a connected, non-blocking socket
  * @fd:       consumed, on failure too
- * @is_exact: for a peer that sends fds.  Costs a second call for each read;
+ * @is_exact: for a peer that sends fds.  Costs a second call for each read,
+ *            until the peer has shown that it sends one message at a time;
  *            without it, the first fds come with the first byte of what was
  *            read together, and from then on it is exact
  *
@@ -91,7 +97,7 @@ int conn_wait(struct conn *c, bool is_read, bool is_write);
  * conn_receive() - read once
  * @text, @n:  where to
  * @ret_chunk: fds stand with the first byte of the message they came with;
- *             what was sent before it is read by a call of its own
+ *             what was sent before it is mostly read by a call of its own
  *
  * Return: 0, CONN_E_AGAIN, CONN_E_END (sticks; c->error tells why, if the
  * peer did not just close), or -ENOMEM.

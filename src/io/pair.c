@@ -169,6 +169,21 @@ static void pair_tell_loss(struct pair *p, enum side side) {
     p->is_loss_told = true;
 }
 
+static int pair_feed(struct pair *p, enum side from, struct conn_chunk *chunk) {
+    const char *text = p->shared->text;
+    struct session_time now = pair_time(p);
+    int r = 0;
+
+    if (chunk->fds_at > 0)
+        r = session_feed(p->session, from, text, chunk->fds_at, NULL, now);
+    if (r < 0) {
+        fds_deinit(&chunk->fds);
+        return r;
+    }
+    return session_feed(p->session, from, text + chunk->fds_at, chunk->n - chunk->fds_at,
+                        &chunk->fds, now);
+}
+
 static int pair_read(struct pair *p, enum side from) {
     struct conn_chunk chunk;
     int r;
@@ -178,7 +193,7 @@ static int pair_read(struct pair *p, enum side from) {
     case 0:
         if (chunk.is_cut)
             pair_tell_loss(p, from);
-        return session_feed(p->session, from, p->shared->text, chunk.n, &chunk.fds, pair_time(p));
+        return pair_feed(p, from, &chunk);
     case CONN_E_AGAIN:
         return 0;
     case CONN_E_END:

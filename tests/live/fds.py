@@ -347,11 +347,15 @@ def many(echo, n):
     close_all(fds)
 
 
-def sequence(echo, parts, is_glued=False):
+def sequence(echo, parts, is_glued=False, n_before=0):
     """
     parts: (text, number of fds that its sendmsg carries).  Each batch must arrive with the first
-    byte of its text.  is_glued: the shim finds all of it in its socket at once.
+    byte of its text.  is_glued: the shim finds all of it in its socket at once.  n_before: the
+    client has sent so many commands, one at a time.
     """
+    for _ in range(n_before):
+        echo.client.send(PLAIN)
+        echo.commands([PLAIN])
     fds, want, at = [], [], echo.server.n_received
     if is_glued:
         echo.shim.signal(signal.SIGSTOP)
@@ -405,6 +409,8 @@ def on_echo(place, tap):
         test(name)(lambda echo, parts=parts: sequence(echo, parts))
         test(name + ", all in the shim's socket at once")(
             lambda echo, parts=parts: sequence(echo, parts, is_glued=True))
+        test(name + ", all in the shim's socket at once, after many commands one at a time")(
+            lambda echo, parts=parts: sequence(echo, parts, is_glued=True, n_before=20))
 
     @test("events with fds: each with the first byte of its event")
     def _(echo):

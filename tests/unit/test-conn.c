@@ -198,6 +198,72 @@ TEST(conn, fds_of_a_peer_that_never_sent_any_come_too_and_exactly_from_then_on) 
     close_stage(&s);
 }
 
+/* from now on it is read without a look, unless that goes wrong */
+static void gain_trust(struct stage *s) {
+    for (size_t i = 0; i <= CONN_TRUST; i++) {
+        peer_send(s, "{\"a\": {}}\r\n", -1, 0);
+        expect(s, "{\"a\": {}}\r\n", 0);
+    }
+}
+
+static void expect_fds_at(struct stage *s, const char *want, size_t want_at) {
+    struct conn_chunk chunk;
+
+    cr_assert(eq(int, conn_receive(&s->conn, text, sizeof(text), &chunk), 0));
+    cr_assert(eq(sz, chunk.n, strlen(want)));
+    cr_assert(zero(int, memcmp(text, want, chunk.n)));
+    cr_assert(eq(sz, chunk.fds.n, 1));
+    cr_expect(eq(sz, chunk.fds_at, want_at), "%s", want);
+    fds_deinit(&chunk.fds);
+}
+
+TEST(conn, fds_of_a_peer_that_sent_one_message_at_a_time_come_with_what_was_sent_last) {
+    static const struct {
+        const char *before, *with_fds;
+    } cases[] = {
+        {"", "{1}\r\n"},
+        {"{1}\r\n", "{2}\r\n"},
+        {"{1}{\"a\": [{}]}", "{\"b\": {}}"},
+        {"{1} ", "{2"},
+        {"{\"}{\\\"}{\": 1}\n", "{\"a}{\": \"}\n"},
+        {"{1}\r\n", " "},
+        {"{1}\n", "\r\n"},
+        {"{1}\n{2}\n", "{3}"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char want[100];
+        struct stage s;
+
+        snprintf(want, sizeof(want), "%s%s", cases[i].before, cases[i].with_fds);
+        open_stage(&s, true);
+        gain_trust(&s);
+        if (*cases[i].before)
+            peer_send(&s, cases[i].before, -1, 0);
+        peer_send(&s, cases[i].with_fds, 0, 1);
+        peer_send(&s, "{4}", -1, 0);
+        expect_fds_at(&s, want, strlen(cases[i].before));
+        expect(&s, "{4}", 0);
+        close_stage(&s);
+    }
+}
+
+TEST(conn, peer_that_sent_fds_or_two_messages_at_once_is_not_trusted) {
+    for (int has_fds = 0; has_fds < 2; has_fds++) {
+        struct stage s;
+
+        open_stage(&s, true);
+        gain_trust(&s);
+        peer_send(&s, has_fds ? "{1}" : "{1}{1}", 0, (size_t)has_fds);
+        expect(&s, has_fds ? "{1}" : "{1}{1}", (size_t)has_fds);
+        peer_send(&s, "{2}", -1, 0);
+        peer_send(&s, "{3}", 0, 1);
+        expect(&s, "{2}", 0);
+        expect(&s, "{3}", 1);
+        close_stage(&s);
+    }
+}
+
 TEST(conn, fds_beyond_what_the_process_may_have_are_told_and_the_bytes_come) {
     struct rlimit before, now;
     struct conn_chunk chunk;
