@@ -1,8 +1,10 @@
 #include "rule/load.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "json/number.h"
 #include "json/reader.h"
 #include "rule/load_parts.h"
@@ -50,21 +52,42 @@ static int file_default(struct load *l, const struct json *value) {
     return 0;
 }
 
-/* two rules of one name cannot be told apart in the log */
-static void check_names(struct load *l, const struct json *rules) {
+static int compare_names(const void *a, const void *b) {
+    const struct json *x = *(const struct json *const *)a, *y = *(const struct json *const *)b;
+    int c = memcmp(x->string, y->string, size_min(x->n_string, y->n_string));
+
+    if (c == 0)
+        c = (x->n_string > y->n_string) - (x->n_string < y->n_string);
+    return c ? c : (x->text > y->text) - (x->text < y->text);
+}
+
+static int compare_places(const void *a, const void *b) {
+    const struct json *x = *(const struct json *const *)a, *y = *(const struct json *const *)b;
+
+    return (x->text > y->text) - (x->text < y->text);
+}
+
+/* two rules of one name cannot be told apart in the log.  Sorted, because there may be very many */
+static int check_names(struct load *l, const struct json *rules) {
+    _cleanup_(freep) const struct json **names = calloc(rules->n_items + 1, sizeof(*names));
+    size_t n = 0, n_twice = 0;
+
+    if (!names)
+        return -ENOMEM;
     for (size_t i = 0; i < rules->n_items; i++) {
         const struct json *name = json_member(&rules->items[i], "name");
 
-        for (size_t k = 0; name && k < i; k++) {
-            const struct json *before = json_member(&rules->items[k], "name");
-
-            if (before && json_equal(name, before)) {
-                load_fault(l, name, "a name is unique in its file",
-                           "another rule above has this name");
-                break;
-            }
-        }
+        if (name && name->type == JSON_STRING)
+            names[n++] = name;
     }
+    qsort(names, n, sizeof(*names), compare_names);
+    for (size_t i = n; i > 1; i--) /* from the end, over what was looked at */
+        if (json_equal(names[i - 1], names[i - 2]))
+            names[n - ++n_twice] = names[i - 1];
+    qsort(names + n - n_twice, n_twice, sizeof(*names), compare_places);
+    for (size_t i = n - n_twice; i < n; i++)
+        load_fault(l, names[i], "a name is unique in its file", "another rule above has this name");
+    return 0;
 }
 
 static int file_rules(struct load *l, const struct json *value) {
@@ -90,8 +113,7 @@ static int file_rules(struct load *l, const struct json *value) {
         is_invalid = is_invalid || l->is_invalid;
     }
     l->is_invalid = was_invalid || is_invalid;
-    check_names(l, value);
-    return 0;
+    return check_names(l, value);
 }
 
 static const struct {
