@@ -50,7 +50,7 @@ static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
     return c;
 }
 
-void *arena_alloc(struct arena *a, size_t n_bytes) {
+void *arena_take(struct arena *a, size_t n_bytes) {
     struct arena_chunk *c = a->chunks;
     size_t n;
     void *p;
@@ -66,14 +66,23 @@ void *arena_alloc(struct arena *a, size_t n_bytes) {
     p = (char *)c->data + c->n;
     c->n += n;
     a->n_bytes += n;
-    return memset(p, 0, n_bytes);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n_bytes) {
+    void *p = arena_take(a, n_bytes);
+
+    return p ? memset(p, 0, n_bytes) : NULL;
 }
 
 char *arena_copy(struct arena *a, const char *text, size_t n) {
     char *p;
 
-    p = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
-    if (p && n)
+    p = n < SIZE_MAX ? arena_take(a, n + 1) : NULL;
+    if (!p)
+        return NULL;
+    if (n)
         memcpy(p, text, n);
+    p[n] = '\0';
     return p;
 }

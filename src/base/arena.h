@@ -26,5 +26,8 @@ void arena_join(struct arena *a, struct arena *from);
 /* Return: @n_bytes zeroed bytes, aligned for any type; NULL when out of memory. */
 void *arena_alloc(struct arena *a, size_t n_bytes);
 
+/* the same, but nothing is known of what is in them */
+void *arena_take(struct arena *a, size_t n_bytes);
+
 /* Return: a copy of @n bytes of @text with a NUL behind it; NULL when out of memory. */
 char *arena_copy(struct arena *a, const char *text, size_t n);

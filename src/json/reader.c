@@ -21,11 +21,11 @@
 #include "base/list.h"
 #include "base/util.h"
 #include "json/fault.h"
+#include "json/names.h"
 #include "json/quoted.h"
 
 enum {
     READER_FIRST_VALUES = 64,
-    READER_FEW_MEMBERS = 32, /* so many names are compared each with each */
 };
 
 /* no container is open */
@@ -262,61 +262,12 @@ static int on_start_array(void *ctx) {
     return reader_open(ctx, JSON_ARRAY);
 }
 
-static bool is_same_name(const struct json *a, const struct json *b) {
-    return a->n_key == b->n_key && memcmp(a->key, b->key, a->n_key) == 0;
-}
-
-static const struct json *find_duplicate_of_few(const struct json *members, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (is_same_name(&members[i], &members[j]))
-                return &members[i];
-    return NULL;
-}
-
-/* what members are sorted by their names with */
-struct named {
-    const struct json *member;
-};
-
-/* one name twice: by place */
-static int compare_named(const void *a, const void *b) {
-    const struct json *x = ((const struct named *)a)->member;
-    const struct json *y = ((const struct named *)b)->member;
-    int c = memcmp(x->key, y->key, size_min(x->n_key, y->n_key));
-
-    if (c == 0)
-        c = (x->n_key > y->n_key) - (x->n_key < y->n_key);
-    return c ? c : (x > y) - (x < y);
-}
-
-/* sorted, not hashed: no choice of names makes it slow */
-static int find_duplicate_of_many(const struct json *members, size_t n, const struct json **ret) {
-    _cleanup_(freep) struct named *sorted = reallocarray(NULL, n, sizeof(*sorted));
-    const struct json *first = NULL;
-
-    if (!sorted)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        sorted[i].member = &members[i];
-    qsort(sorted, n, sizeof(*sorted), compare_named);
-    for (size_t i = 1; i < n; i++)
-        if (is_same_name(sorted[i - 1].member, sorted[i].member) &&
-            (!first || sorted[i].member < first))
-            first = sorted[i].member;
-    *ret = first;
-    return 0;
-}
-
 /* Return: whether to go on */
 static bool reader_check_names(struct reader *r, const struct json *members, size_t n) {
     const struct json *twice;
-    int q = 0;
+    int q;
 
-    if (n <= READER_FEW_MEMBERS)
-        twice = find_duplicate_of_few(members, n);
-    else
-        q = find_duplicate_of_many(members, n, &twice);
+    q = names_find_twice(members, n, &twice);
     if (q < 0)
         return reader_stop(r, q);
     if (!twice)

@@ -20,6 +20,7 @@ enum {
 struct json {
     enum json_type type;
     bool boolean; /* JSON_BOOL: its value */
+    bool is_neat; /* JSON_ARRAY, JSON_OBJECT: @text is known to be as json_write() would write it */
 
     const char *text; /* as it stands in the source, quotes and brackets included */
     size_t n_text;

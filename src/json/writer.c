@@ -66,7 +66,7 @@ void json_write_string(struct buffer *b, const char *string, size_t n) {
 void json_write(struct buffer *b, const struct json *value) {
     bool is_object = value->type == JSON_OBJECT;
 
-    if (!is_object && value->type != JSON_ARRAY) {
+    if (value->is_neat || (!is_object && value->type != JSON_ARRAY)) {
         buffer_append(b, value->text, value->n_text);
         return;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "json/reader.h"
+#include "json/span.h"
 
 static const struct {
     const char *key;
@@ -70,7 +71,7 @@ int message_read(struct arena *arena, const char *text, size_t n, struct message
     r = unquoted(arena, text, n, &m);
     if (r < 0)
         return r;
-    r = json_read(arena, m.text, m.n_text, false, &root, NULL);
+    r = span_read(arena, m.text, m.n_text, &root);
     if (r < 0)
         return r;
     if (r > 0 || root->type != JSON_OBJECT)

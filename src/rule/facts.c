@@ -5,7 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "json/reader.h"
+#include "json/span.h"
 #include "json/writer.h"
 
 struct fact {
@@ -108,7 +108,7 @@ int facts_remember(struct facts *f, const char *table, const struct json *key,
     if (!fact && f->n >= f->max)
         return FACTS_E_FULL;
     if (fact) {
-        r = json_read(&arena, fact->value, strlen(fact->value), false, &before, NULL);
+        r = span_read(&arena, fact->value, strlen(fact->value), &before);
         if (r)
             return error_fold(r);
     }
@@ -144,7 +144,7 @@ int facts_recall(const struct facts *f, struct arena *arena, const char *table,
     text = arena_copy(arena, fact->value, strlen(fact->value));
     if (!text)
         return -ENOMEM;
-    r = json_read(arena, text, strlen(text), false, &value, NULL);
+    r = span_read(arena, text, strlen(text), &value);
     if (r)
         return error_fold(r);
     *ret_value = value;

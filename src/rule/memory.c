@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "base/error.h"
-#include "json/reader.h"
+#include "json/span.h"
 #include "rule/build.h"
 #include "rule/match.h"
 #include "rule/reply.h"
@@ -12,7 +12,7 @@ static int read_json(struct arena *arena, const char *text, size_t n, const stru
     struct json *value;
     int r;
 
-    r = json_read(arena, text, n, false, &value, NULL);
+    r = span_read(arena, text, n, &value);
     if (r)
         return error_fold(r);
     *ret = value;

@@ -9,6 +9,7 @@
 #include "json/number.h"
 #include "json/reader.h"
 #include "json/writer.h"
+#include "../unit/span-test.h"
 
 static void check_again(const struct json *value) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
@@ -52,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
             FUZZ_CHECK(fault.at <= n && fault.n >= 1 &&
                        memchr(fault.message, '\0', sizeof(fault.message)));
     }
+    FUZZ_CHECK(span_difference(text, n) == NULL);
     FUZZ_CHECK(json_unquote(text, n, &unquoted) == 0);
     json_read(&arena, unquoted.data, unquoted.n, false, &value, NULL);
     check_numbers(text, n);
