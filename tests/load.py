@@ -92,6 +92,11 @@ RULES = """{ "qmp-shim-rules": 1, "name": "case", "rules": [
   "new": { "execute": "start", "arguments": { "devcie": "a", "mode": "fats", "backend": { "type": "file", "data": { "id": "a" } } }, "return": [ { "size": 1 }, "..." ] } },
 { "name": "event", "old": { "event": "BEGUN" }, "new": { "event": "STARTED", "data": { "speed": 1 } } },
 { "name": "unknown", "old": { "event": "OVER" }, "new": { "event": "ENDED" } },
+{ "name": "elsewhere", "old": { "execute": "of-another-build", "return": { "a": 1 } }, "new": { "execute": "of-another-build", "return": { "b": 1 } } },
+{ "name": "hidden", "old": null, "new": { "event": "OF_ANOTHER_MACHINE" } },
+{ "name": "slip", "old": { "execute": "satrt" }, "new": { "execute": "satrt", "arguments": { "mode": "fast" } } },
+{ "name": "hidden-slip", "old": null, "new": { "event": "STARTD" } },
+{ "name": "awaited", "for": "old-client", "old": { "execute": "wait" }, "new": { "execute": "start" }, "until": { "event": "OF_ANOTHER_MACHINE" } },
 { "name": "errors", "command": ["end"], "old": { "error": { "class": "A" } }, "new": { "error": { "class": "B" } } } ] }
 """
 FOUND = """rules.jsonc:4:59: error: the server has no command "star"
@@ -101,9 +106,15 @@ rules.jsonc:7:123: warning: the server has no argument "id"
 rules.jsonc:7:156: warning: the server has no member "size"
 rules.jsonc:8:97: warning: the server has no member "speed"
 rules.jsonc:9:57: error: the server has no event "ENDED"
-rules.jsonc:10:86: error: the server has none of the commands that this rule is for
+rules.jsonc:12:57: error: the server has no command "satrt"
+rules.jsonc:13:46: error: the server has no event "STARTD"
+rules.jsonc:14:113: error: the server has no event "OF_ANOTHER_MACHINE"
+rules.jsonc:15:86: error: the server has none of the commands that this rule is for
 """
 LATER = """rules.jsonc:5:78: error: the server has no command "hold"
+"""
+POLICY = """{ "qmp-shim-rules": 1, "name": "case", "default": "deny", "rules": [
+{ "name": "slip", "old": { "execute": "star" }, "new": { "execute": "star" } } ] }
 """
 
 
@@ -130,6 +141,10 @@ def against_a_saved_schema():
         done = shim("check", "--schema", "schema.json", "--client", "new", "rules.jsonc", cwd=folder)
         if b'the server has no command "halt"' not in done.stdout:
             yield "the old side is not looked at when the client is new"
+        (folder / "policy.jsonc").write_text(POLICY)
+        done = shim("check", "--schema", "schema.json", "policy.jsonc", cwd=folder)
+        if done.returncode != 0:
+            yield "what a policy lets pass is found fault with: " + done.stdout.decode()
 
 
 def serve(listener, version, greeting_first):

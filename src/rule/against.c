@@ -192,17 +192,61 @@ static void look_at_root(struct against *a, const struct pattern *root, const ch
         look_at(a, &m->pattern, type, what);
 }
 
-static void look_at_picture(struct against *a, const struct picture *p) {
-    const char *meta_type = p->kind == PICTURE_COMMAND ? "command" : "event";
+/* one letter too many, too few or wrong, or two in each other's place */
+static bool is_slip(const char *a, size_t n_a, const char *b, size_t n_b) {
+    size_t head = 0, tail = 0;
+
+    while (head < n_a && head < n_b && a[head] == b[head])
+        head++;
+    while (tail < n_a - head && tail < n_b - head && a[n_a - 1 - tail] == b[n_b - 1 - tail])
+        tail++;
+    n_a -= head + tail;
+    n_b -= head + tail;
+    return (n_a <= 1 && n_b <= 1) ||
+           (n_a == 2 && n_b == 2 && a[head] == b[head + 1] && a[head + 1] == b[head]);
+}
+
+/* is the name nobody's but the rule's?  Else the client says it too, or it is only hidden */
+static bool is_said_here(const struct against *a, const struct picture *p, bool is_side) {
+    const struct picture_list *client = &a->rule->side[a->server == VARS_OLD ? VARS_NEW : VARS_OLD];
+
+    if (!is_side)
+        return true;
+    if (p->kind == PICTURE_EVENT && client->n == 0)
+        return false;
+    for (size_t i = 0; i < client->n; i++)
+        if (client->picture[i].n_name == p->n_name &&
+            memcmp(client->picture[i].name, p->name, p->n_name) == 0)
+            return false;
+    return true;
+}
+
+/*
+ * What the shim does not say of its own accord may be of another version, machine or build: the
+ * rule is idle then and no harm is done.  It is a finding only if it looks mistyped.
+ */
+static void find_unknown(struct against *a, const struct picture *p, const char *meta_type,
+                         bool is_side) {
     struct words words = {.arena = &a->arena};
+    bool is_told = is_said_here(a, p, is_side);
+
+    add_names(a, meta_type, &words);
+    for (size_t i = 0; !is_told && !a->rule->file->is_deny && i < words.n; i++)
+        is_told = is_slip(p->name, p->n_name, words.word[i], strlen(words.word[i]));
+    if (is_told || words.has_failed)
+        find(a, DIAG_ERROR, p->at, p->n_at, &words, p->name, p->n_name, meta_type);
+}
+
+/* @is_side: it is one of the rule's two, and nothing that the rule asks or waits for */
+static void look_at_picture(struct against *a, const struct picture *p, bool is_side) {
+    const char *meta_type = p->kind == PICTURE_COMMAND ? "command" : "event";
     const struct json *entry;
 
     if ((p->kind != PICTURE_COMMAND && p->kind != PICTURE_EVENT) || is_bridged(a, p))
         return;
     entry = schema_find(a->schema, meta_type, p->name, p->n_name);
     if (!entry) {
-        add_names(a, meta_type, &words);
-        find(a, DIAG_ERROR, p->at, p->n_at, &words, p->name, p->n_name, meta_type);
+        find_unknown(a, p, meta_type, is_side);
         return;
     }
     if (p->kind == PICTURE_EVENT) {
@@ -216,9 +260,9 @@ static void look_at_picture(struct against *a, const struct picture *p) {
                  true, "member");
 }
 
-static void look_at_list(struct against *a, const struct picture_list *list) {
+static void look_at_list(struct against *a, const struct picture_list *list, bool is_side) {
     for (size_t i = 0; i < list->n; i++)
-        look_at_picture(a, &list->picture[i]);
+        look_at_picture(a, &list->picture[i], is_side);
 }
 
 /* of a rule for errors, either dialect's names stand there */
@@ -240,12 +284,12 @@ static void look_at_rule(struct against *a, const struct rule *rule) {
     a->rule = rule;
     a->source = rule->file->source;
     a->server = selection_client_side(a->selection, rule) == VARS_OLD ? VARS_NEW : VARS_OLD;
-    look_at_list(a, &rule->side[a->server]);
-    look_at_list(a, &rule->ask);
-    look_at_list(a, &rule->then);
-    look_at_list(a, &rule->until);
+    look_at_list(a, &rule->side[a->server], true);
+    look_at_list(a, &rule->ask, false);
+    look_at_list(a, &rule->then, false);
+    look_at_list(a, &rule->until, false);
     if (rule->conform == CONFORM_ASK)
-        look_at_picture(a, &rule->conform_ask);
+        look_at_picture(a, &rule->conform_ask, false);
     if (rule->commands && rule->side[a->server].n > 0)
         look_at_commands(a);
 }

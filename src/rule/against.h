@@ -15,7 +15,9 @@
  * @selection: which ones, and which side that is
  *
  * What a rule of another file turns into something else on its way to the
- * server is that rule's to answer for.
+ * server is that rule's to answer for.  A name that a rule leaves as it is, and
+ * an event that it hides, may be of another version or machine: of these it is
+ * told only what looks mistyped, and nothing of what a policy lets pass.
  * Return: 0 or -ENOMEM; findings are added to @diags
  */
 int against_schema(const struct selection *selection, const struct schema *schema,
