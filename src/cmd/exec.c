@@ -29,9 +29,9 @@
 #include "cmd/qemu_args.h"
 #include "io/address.h"
 #include "io/listener.h"
+#include "io/takeover.h"
 
 #define EXEC_CONFIG "/etc/qmp-shim/exec.conf"
-#define EXEC_SUFFIX ".qemu" /* of the socket behind */
 #define EXEC_NAME "-shim"   /* what the name of a link ends with */
 #define EXEC_LOG_OPTION 256 /* the only one that is not run's */
 
@@ -83,21 +83,13 @@ static int exec_fail_errno(const char *what) {
 
 /* ---- the two sockets of a monitor ---- */
 
-/* Return: @path with the suffix, shortened so that it is an address still; NULL: impossible (said why) */
+/* Return: where QEMU listens instead of @path; NULL: impossible (said why) */
 static char *exec_back_path(const char *path) {
-    const char *name = strrchr(path, '/');
-    size_t n_folder = name ? (size_t)(name + 1 - path) : 0;
-    size_t n = size_min(strlen(path), ADDRESS_MAX_PATH_BYTES - strlen(EXEC_SUFFIX));
-    char *back;
+    char *back = takeover_back_path(path);
 
-    if (n <= n_folder) {
-        exec_fail(path, "there is no room in this path for another name");
-        return NULL;
-    }
-    if (asprintf(&back, "%.*s" EXEC_SUFFIX, (int)n, path) < 0) {
-        exec_fail(path, strerror(ENOMEM));
-        return NULL;
-    }
+    if (!back)
+        exec_fail(path, errno == ENAMETOOLONG ? "there is no room in this path for another name"
+                                              : strerror(ENOMEM));
     return back;
 }
 

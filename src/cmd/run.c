@@ -2,12 +2,16 @@
  * qmp-shim run: relays, until it is told to stop.
  */
 
+#include "cmd/run.h"
+
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -16,9 +20,11 @@
 #include "cmd/settings.h"
 #include "io/access.h"
 #include "io/activation.h"
+#include "io/address.h"
 #include "io/listener.h"
 #include "io/log.h"
 #include "io/server.h"
+#include "io/takeover.h"
 #include "io/tracefile.h"
 #include "proxy/redact.h"
 
@@ -28,6 +34,7 @@
 
 struct run {
     const struct command *command;
+    const struct run_takeover *takeover; /* NULL: none */
     int argc;
     char **argv;
     struct conf conf;
@@ -38,41 +45,17 @@ struct run {
     struct tracefile trace; /* used if conf.trace is given */
 };
 
-/* the values mean nothing but to tell options apart */
 static const struct command_option run_options[] = {
     {256, "listen", "PATH",
      "the socket that clients connect to; it is made,\nand removed at the end"},
     {257, "connect", "PATH", "the socket of the QMP server"},
-    {258, "client", "old|new", "which side of the rules the clients are on\n(default: old)"},
-    {259, "client-version", "X",
-     "the QEMU version that the clients were written for,\nas 2.6: decides rule by rule whether it is needed"},
-    {260, "rules", "FILE|NAME",
-     "a rule file, or an installed one by its name; may be\ngiven several times.  Default: all installed ones if\n--client-version is given, else none"},
-    {261, "no-rules", NULL, "let everything pass unchanged"},
-    {262, "no-probe", NULL, "do not ask the server which commands it has"},
-    {278, "compact", NULL,
-     "send commands without blanks and with short ids, which\nQEMU reads sooner"},
-    {263, "log-level", "LEVEL", "error, warning, info or debug (default: info)"},
-    {264, SETTINGS_CONFIG, "FILE", "a file that may say all this, too"},
+    {280, "dir", "PATH", "a folder with a socket for each guest, instead of\n--listen"},
+    {281, "upstream-dir", "PATH",
+     "the folder that the guests' own sockets are in,\ninstead of --connect"},
+    {282, "max-guests", "N", "of --dir, at most (default: 4096)"},
     {265, SETTINGS_INSTANCE, "NAME",
      "of a service: the file is /etc/qmp-shim/NAME.conf, if\nit is there, --listen /run/qmp-shim/NAME.sock, and\n--connect /run/qmp-shim/NAME.qemu"},
-    {266, "drain-timeout", "SECONDS",
-     "how long sessions may go on after a signal to end\n(default: 0)"},
-    {267, "socket-mode", "MODE", "who may connect, in octal (default: 0600)"},
-    {268, "socket-owner", "USER", "whose the socket is"},
-    {269, "socket-group", "GROUP", "likewise"},
-    {270, "allow-uid", "USER",
-     "who may connect, whatever the mode says; may be\ngiven several times"},
-    {271, "allow-gid", "GROUP", "likewise, the members of a group"},
-    {272, "control", "PATH", "a socket for \"qmp-shim status\""},
-    {273, "metrics", "PATH", "a file of metrics, in OpenMetrics' format"},
-    {274, "trace", "FILE",
-     "record all traffic there, for \"qmp-shim show\" and\n\"qmp-shim replay\""},
-    {275, "trace-size", "MIB",
-     "at this size FILE becomes FILE.1 and begins anew;\n0: never (default: 100)"},
-    {276, "redact", "FILE",
-     "which members of commands are secret and not recorded\n(default: an installed list)"},
-    {277, "no-redact", NULL, "record secrets, too"},
+    RUN_OPTIONS,
     {.name = NULL},
 };
 
@@ -213,6 +196,8 @@ static void run_warn_changes(const struct run *run, const struct conf *conf) {
     const struct conf *old = &run->conf;
     bool is_changed =
         !is_same(old->listen, conf->listen) || !is_same(old->connect, conf->connect) ||
+        !is_same(old->dir, conf->dir) || !is_same(old->upstream_dir, conf->upstream_dir) ||
+        old->max_guests != conf->max_guests || old->max_sessions != conf->max_sessions ||
         !is_same(old->control, conf->control) || !is_same(old->metrics, conf->metrics) ||
         !is_same(old->trace, conf->trace) || !is_same(old->socket_owner, conf->socket_owner) ||
         !is_same(old->socket_group, conf->socket_group) || old->socket_mode != conf->socket_mode ||
@@ -223,12 +208,72 @@ static void run_warn_changes(const struct run *run, const struct conf *conf) {
                   "paths, modes and limits were changed: they need a restart");
 }
 
+/* ---- what is otherwise in front of a server that runs ---- */
+
+static int run_default_number(struct conf *conf, const char *key, bool is_octal,
+                              unsigned int number) {
+    char text[16];
+
+    snprintf(text, sizeof(text), is_octal ? "%o" : "%u", number);
+    return conf_default(conf, key, text);
+}
+
+/* who could connect before can connect now.  Only root can give a socket to others */
+static int run_default_permit(struct conf *conf, const struct stat *st) {
+    int r = run_default_number(conf, "socket-mode", true, st->st_mode & 0777);
+
+    if (r == 0 && st->st_uid != geteuid())
+        r = run_default_number(conf, "socket-owner", false, st->st_uid);
+    if (r == 0 && st->st_gid != getegid())
+        r = run_default_number(conf, "socket-group", false, st->st_gid);
+    return r;
+}
+
+static int run_default_takeover(struct conf *conf, const struct run_takeover *t) {
+    struct stat st;
+    char *control;
+    int r = 0;
+
+    conf->listen = t->front;
+    conf->connect = t->back;
+    if (lstat(t->front, &st) == 0)
+        r = run_default_permit(conf, &st);
+    if (r == 0) /* for ever: the server has its socket back, and they know nothing of it */
+        r = run_default_number(conf, "drain-timeout", false, INT32_MAX);
+    if (r || strlen(t->front) + strlen(TAKEOVER_CONTROL) > ADDRESS_MAX_PATH_BYTES)
+        return r;
+    if (asprintf(&control, "%s" TAKEOVER_CONTROL, t->front) < 0)
+        return -ENOMEM;
+    r = conf_default(conf, "control", control);
+    free(control);
+    return r;
+}
+
+/* Return: 0, -ENOMEM, SETTINGS_E_… */
+static int run_read(const struct run *run, struct conf *ret_conf) {
+    int r = settings_read(run->command, run->argc, run->argv, ret_conf);
+
+    if (r)
+        return r;
+    if (run->takeover && ret_conf->dir) {
+        fputs("qmp-shim takeover: \"dir\" is for \"qmp-shim run\"\n", stderr);
+        r = SETTINGS_E_USAGE;
+    } else if (run->takeover) {
+        r = run_default_takeover(ret_conf, run->takeover);
+    } else if (ret_conf->dir) {
+        r = conf_default(ret_conf, "max-sessions", "32");
+    }
+    if (r)
+        conf_deinit(ret_conf);
+    return r;
+}
+
 static bool run_reload(struct server *server, void *userdata) {
     struct run *run = userdata;
     struct conf conf;
     int r;
 
-    r = settings_read(run->command, run->argc, run->argv, &conf);
+    r = run_read(run, &conf);
     if (r) {
         if (r < 0)
             run_out_of_memory();
@@ -322,12 +367,43 @@ static int run_adopt(struct run *run, struct server *server, size_t *ret_n) {
     return r;
 }
 
+static int run_serve_folder(const struct conf *conf, struct doors *doors,
+                            const struct listener_permit *permit) {
+    int r, error = 0;
+
+    r = doors_serve(doors, conf->dir, conf->upstream_dir, permit, (size_t)conf->max_guests, &error);
+    if (r == 0)
+        return 0;
+    fprintf(stderr, "qmp-shim run: cannot serve %s in %s: %s\n", conf->upstream_dir, conf->dir,
+            error == ELOOP ? "they are the same folder; choose another for the front sockets"
+                           : strerror(r < 0 ? -r : error));
+    return COMMAND_FAILED;
+}
+
+static int run_take_over(const struct run_takeover *t, struct doors *doors,
+                         const struct listener_permit *permit) {
+    int r, because = 0, error = 0;
+
+    r = doors_take_over(doors, t->front, t->back, permit, t->is_resumed, t->may_gap, &because,
+                        &error);
+    if (r == 0)
+        return 0;
+    error = r < 0 ? -r : error;
+    fprintf(stderr, "qmp-shim takeover: cannot take over %s: %s\n", t->front,
+            because ? listener_explain(because, error) : takeover_explain(r, error));
+    return COMMAND_FAILED;
+}
+
 static int run_listen(struct run *run, struct server *server) {
     struct listener_permit permit;
     int r, error = 0;
 
     if (run_permit(&run->conf, &permit))
         return COMMAND_FAILED;
+    if (run->takeover)
+        return run_take_over(run->takeover, server_doors(server), &permit);
+    if (run->conf.dir)
+        return run_serve_folder(&run->conf, server_doors(server), &permit);
     r = server_listen(server, run->conf.listen, run->conf.connect, &permit, &error);
     return r ? run_cannot("listen on", run->conf.listen, r, error) : 0;
 }
@@ -368,6 +444,7 @@ static int run_serve(struct run *run) {
     if (server_new(&run->log, &limits, &server) < 0)
         return run_out_of_memory();
     server_set_reload(server, run_reload, run);
+    server_doors(server)->max_open = (size_t)run->conf.max_sessions;
     status = run_apply(run, &run->conf, server);
     if (status == 0)
         status = run_record(run, server);
@@ -397,6 +474,8 @@ static int run_usage(const char *message) {
 
 /* Is what must be said said?  The rest is conf_check()'s. */
 static int run_check(const struct run *run) {
+    if (run->takeover || run->conf.dir)
+        return 0;
     if (!run->conf.connect)
         return run_usage("--connect PATH is missing");
     if (!run->conf.listen && !activation_has(&run->activation, NULL))
@@ -414,9 +493,10 @@ static int run_start(struct run *run) {
     return run_serve(run);
 }
 
-static int run_run(const struct command *c, int argc, char **argv) {
+int run_with(const struct command *c, int argc, char **argv, const struct run_takeover *t) {
     struct run run = {
         .command = c,
+        .takeover = t,
         .argc = argc,
         .argv = argv,
         .log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO},
@@ -424,7 +504,7 @@ static int run_run(const struct command *c, int argc, char **argv) {
     };
     int status;
 
-    switch (settings_read(c, argc, argv, &run.conf)) {
+    switch (run_read(&run, &run.conf)) {
     case 0:
         break;
     case SETTINGS_E_HELP:
@@ -443,13 +523,19 @@ static int run_run(const struct command *c, int argc, char **argv) {
     return status;
 }
 
+static int run_run(const struct command *c, int argc, char **argv) {
+    return run_with(c, argc, argv, NULL);
+}
+
 const struct command command_run = {
     .name = "run",
     .summary = "relay between clients and a server",
-    .synopsis = "--listen PATH --connect PATH [OPTION]…",
+    .synopsis = "--listen PATH --connect PATH [OPTION]…\n"
+                "       qmp-shim run --dir PATH --upstream-dir PATH [OPTION]…",
     .text = "Listens on a socket.  For each client that comes, connects to the server and\n"
             "relays both ways, with what the rules change.  Logs to stderr.  SIGTERM and\n"
-            "SIGINT end it, SIGHUP makes it read its rules again.\n",
+            "SIGINT end it, SIGHUP makes it read its rules again.  With two folders it does\n"
+            "that for every socket that is, or comes, in the second.\n",
     .options = run_options,
     .run = run_run,
 };

@@ -167,9 +167,9 @@ static int instance_default_control(struct settings *s) {
 }
 
 static int instance_defaults(struct settings *s) {
-    int r = instance_default(s, "listen", ".sock");
+    int r = s->conf->dir ? 0 : instance_default(s, "listen", ".sock");
 
-    if (r == 0)
+    if (r == 0 && !s->conf->dir)
         r = instance_default(s, "connect", ".qemu");
     return r == 0 ? instance_default_control(s) : r;
 }

@@ -134,7 +134,11 @@ static size_t status_n(const struct json *list) {
 static void status_session(const struct json *session) {
     const struct json *resting = json_member(session, "resting");
 
+    const struct json *guest = json_member(session, "guest");
+
     status_value("\nsession ", json_member(session, "id"), ":");
+    if (guest)
+        status_value(" guest ", guest, ",");
     status_value(" client pid ", json_member(session, "pid"), "");
     status_value(", uid ", json_member(session, "uid"), "\n  ");
     status_counts(session);
@@ -151,6 +155,30 @@ static void status_failures(const struct json *failures) {
         printf("  rule %.*s failed %.*s times\n", (int)failures->items[i].n_key_text,
                failures->items[i].key_text, (int)failures->items[i].n_text,
                failures->items[i].text);
+}
+
+static void status_guest(const struct json *guest) {
+    const struct json *reason = json_member(guest, "reason");
+
+    status_value("guest ", json_member(guest, "name"), "");
+    if (reason) {
+        status_value(" is not served: ", reason, "\n");
+        return;
+    }
+    status_value(": ", json_member(guest, "open"), " open");
+    status_value(", ", json_member(guest, "sessions"), " in all\n");
+}
+
+static void status_guests(const struct json *guests) {
+    size_t n_served = 0;
+
+    if (!guests)
+        return;
+    for (size_t i = 0; i < guests->n_items; i++)
+        n_served += json_member(&guests->items[i], "listen") != NULL;
+    printf("guests: %zu served, %zu passed over\n", n_served, guests->n_items - n_served);
+    for (size_t i = 0; i < guests->n_items; i++)
+        status_guest(&guests->items[i]);
 }
 
 static void status_print(const struct json *root) {
@@ -172,6 +200,7 @@ static void status_print(const struct json *root) {
     printf("in all: ");
     status_counts(json_member(root, "totals"));
     status_failures(json_member(root, "failed_rules"));
+    status_guests(json_member(root, "guests"));
     for (size_t i = 0; i < status_n(sessions); i++)
         status_session(&sessions->items[i]);
 }

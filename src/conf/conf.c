@@ -38,6 +38,10 @@ static const char *const level_words[] = {"error", "warning", "info", "debug", N
 static const struct conf_key keys[] = {
     KEY("listen", CONF_TEXT, listen),
     KEY("connect", CONF_TEXT, connect),
+    KEY("dir", CONF_TEXT, dir),
+    KEY("upstream-dir", CONF_TEXT, upstream_dir),
+    KEY("max-guests", CONF_NUMBER, max_guests),
+    KEY("max-sessions", CONF_NUMBER, max_sessions),
     KEY_WORD("client", client, client_words),
     KEY("client-version", CONF_VERSION, client_version),
     KEY("rules", CONF_LIST, rules),
@@ -449,6 +453,12 @@ const char *conf_check(const struct conf *c) {
         return "--rules and --no-rules exclude each other";
     if (c->listen && c->connect && strcmp(c->listen, c->connect) == 0)
         return "--listen and --connect are the same path";
+    if (!c->dir != !c->upstream_dir)
+        return "--dir and --upstream-dir go together";
+    if (c->dir && (c->listen || c->connect))
+        return "--dir excludes --listen and --connect";
+    if (c->dir && strcmp(c->dir, c->upstream_dir) == 0)
+        return "--dir and --upstream-dir are the same path";
     return NULL;
 }
 

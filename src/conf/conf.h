@@ -41,8 +41,11 @@ struct conf {
     struct arena arena; /* all texts are in it */
     uint64_t is_set;    /* a bit for each key of the table: what was set first stays */
 
-    const char *listen, *connect; /* paths; NULL: none, as all texts */
-    const char *client;           /* "old" or "new" */
+    const char *listen, *connect;   /* paths; NULL: none, as all texts */
+    const char *dir, *upstream_dir; /* paths */
+    uint64_t max_guests;
+    uint64_t max_sessions; /* of one server; 0: any */
+    const char *client;    /* "old" or "new" */
     const char *client_version;
     struct conf_list rules;
     bool no_rules, no_probe, compact;
@@ -60,7 +63,10 @@ struct conf {
 };
 
 #define CONF_INIT                                                                                  \
-    { .client = "old", .log_level = "info", .socket_mode = 0600, .trace_size = 100 }
+    {                                                                                              \
+        .client = "old", .log_level = "info", .socket_mode = 0600, .trace_size = 100,              \
+        .max_guests = 4096                                                                         \
+    }
 
 enum {
     _CONF_E_SUCCESS,

@@ -166,7 +166,8 @@ static void listener_on_poll(uv_poll_t *handle, int status, int events);
 static void listener_on_retry(uv_timer_t *timer) {
     struct listener *l = container_of(timer, struct listener, retry);
 
-    uv_poll_start(&l->poll, UV_READABLE, listener_on_poll);
+    if (!l->is_paused)
+        uv_poll_start(&l->poll, UV_READABLE, listener_on_poll);
 }
 
 /* The client that could not be accepted stays in the queue, so the socket stays readable: only time helps. */
@@ -228,7 +229,7 @@ static void listener_on_poll(uv_poll_t *handle, int status, int events) {
         listener_starve(l, -status);
         return;
     }
-    for (int i = 0; i < LISTENER_MAX_ACCEPTS && listener_accept(l); i++)
+    for (int i = 0; i < LISTENER_MAX_ACCEPTS && !l->is_paused && listener_accept(l); i++)
         continue;
 }
 
@@ -259,10 +260,82 @@ int listener_start(struct listener *l, uv_loop_t *loop, const struct log *log,
     return uv_poll_start(&l->poll, UV_READABLE, listener_on_poll);
 }
 
-static void listener_unlink(struct listener *l) {
+/* ---- its place ---- */
+
+void listener_pause(struct listener *l) {
+    l->is_paused = true;
+    uv_poll_stop(&l->poll);
+    uv_timer_stop(&l->retry);
+}
+
+void listener_resume(struct listener *l) {
+    if (!l->is_paused)
+        return;
+    l->is_paused = false;
+    uv_poll_start(&l->poll, UV_READABLE, listener_on_poll);
+}
+
+enum listener_place listener_look(const struct listener *l) {
     struct stat st;
 
-    if (lstat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+    if (!l->path)
+        return LISTENER_AT_HOME;
+    if (lstat(l->path, &st) < 0)
+        return errno == ENOENT ? LISTENER_GONE : LISTENER_REPLACED;
+    return st.st_dev == l->device && st.st_ino == l->inode ? LISTENER_AT_HOME : LISTENER_REPLACED;
+}
+
+void listener_accept_all(struct listener *l) {
+    /* who waits in a socket that goes is let in, be they too many */
+    while (listener_accept(l))
+        continue;
+}
+
+int listener_restore(struct listener *l, const struct listener_permit *permit, int *reterr_errno) {
+    struct listener made;
+    int r;
+
+    r = listener_bind(&made, l->path, reterr_errno);
+    if (r == 0 && permit)
+        r = listener_set_permit(&made, permit, reterr_errno);
+    if (r) {
+        listener_close(&made, NULL);
+        return r;
+    }
+    listener_accept_all(l);
+    /* the new one gets the old one's number, so that the loop's handle can stay */
+    uv_poll_stop(&l->poll);
+    dup3(made.fd, l->fd, O_CLOEXEC);
+    close(made.fd);
+    free(made.path);
+    l->device = made.device;
+    l->inode = made.inode;
+    if (!l->is_paused)
+        uv_poll_start(&l->poll, UV_READABLE, listener_on_poll);
+    return 0;
+}
+
+int listener_move(struct listener *l, const char *path) {
+    char *moved = strdup(path);
+
+    if (!moved)
+        return -ENOMEM;
+    free(l->path);
+    l->path = moved;
+    return 0;
+}
+
+bool listener_is_held(const char *path) {
+    struct sockaddr_un address;
+    struct stat st;
+    int error;
+
+    return address_from_path(path, &address) == 0 && lstat(path, &st) == 0 &&
+           S_ISSOCK(st.st_mode) && listener_probe(&address, &error) != 0;
+}
+
+static void listener_unlink(struct listener *l) {
+    if (listener_look(l) == LISTENER_AT_HOME)
         unlink(l->path);
 }
 

@@ -43,6 +43,7 @@ struct listener {
     dev_t device;
     ino_t inode;
     bool is_starved;     /* out of fds, and that was logged */
+    bool is_paused;      /* listener_pause() */
     unsigned int n_open; /* handles */
     listener_accepted_fn accepted;
     listener_closed_fn closed;
@@ -95,6 +96,40 @@ int listener_set_permit(struct listener *l, const struct listener_permit *permit
  */
 int listener_start(struct listener *l, uv_loop_t *loop, const struct log *log,
                    listener_accepted_fn accepted);
+
+/* let clients wait in the kernel's queue, until listener_resume() */
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+
+/* what stands where the socket was put */
+enum listener_place {
+    LISTENER_AT_HOME,  /* it does, or it never had a place */
+    LISTENER_GONE,     /* nothing */
+    LISTENER_REPLACED, /* something else */
+};
+
+enum listener_place listener_look(const struct listener *l);
+
+/*
+ * listener_restore() - make the socket anew in its place, for others have removed it
+ * @permit: as for listener_set_permit(); NULL: the owner alone
+ *
+ * It was started.  Clients who wait in the old socket are accepted before it goes.
+ * Return: 0, -ENOMEM, LISTENER_E_…: all is as it was.
+ */
+int listener_restore(struct listener *l, const struct listener_permit *permit, int *reterr_errno);
+
+/* accept who waits, now */
+void listener_accept_all(struct listener *l);
+
+/* it was renamed; @path is copied.  Return: 0 or -ENOMEM */
+int listener_move(struct listener *l, const char *path);
+
+/*
+ * listener_is_held() - does a process hold the socket at @path?
+ * It is asked in a way that makes no client.  A symbolic link is none.
+ */
+bool listener_is_held(const char *path);
 
 /* stop listening; removes the socket from the file system if it is still ours.  @closed may be NULL */
 void listener_close(struct listener *l, listener_closed_fn closed);

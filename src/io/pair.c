@@ -407,6 +407,19 @@ int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const
     return 0;
 }
 
+int pair_redirect(struct pair *p, const char *connect_path) {
+    char *path;
+
+    if (conn_is_open(&p->conns[SIDE_SERVER]))
+        return 0; /* where it was is what reports tell of it */
+    path = strdup(connect_path);
+    if (!path)
+        return -ENOMEM;
+    free(p->connect_path);
+    p->connect_path = path;
+    return 0;
+}
+
 static void pair_handle_closed(struct pair *p) {
     if (--p->n_handles > 0)
         return;

@@ -61,6 +61,7 @@ struct pair {
     struct list in_server;   /* the owner's */
     void *userdata;          /* the owner's */
     struct access_peer peer; /* the owner's: who the client is */
+    struct door *door;       /* the owner's: where it came in; NULL: that is closed */
     uint64_t id;
 
     const struct pair_shared *shared;
@@ -94,6 +95,9 @@ struct pair {
  */
 int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
              struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair);
+
+/* the server is at @connect_path now; no matter once it is connected.  Return: 0 or -ENOMEM */
+int pair_redirect(struct pair *p, const char *connect_path);
 
 /* end both connections; @p is freed from the loop, after @closed */
 void pair_close(struct pair *p, pair_closed_fn closed);

@@ -46,6 +46,8 @@ void report_line(const struct report *r, struct buffer *b) {
     size_t n_pairs;
     struct session_stats sum = report_sum(r, &n_pairs);
 
+    if (r->folder)
+        buffer_printf(b, "%zu guest%s, ", r->folder->n_served, r->folder->n_served == 1 ? "" : "s");
     buffer_printf(b, "%s%zu session%s, %ju messages, %ju rewritten, %ju failed%s",
                   r->is_draining ? "draining: " : "", n_pairs, n_pairs == 1 ? "" : "s",
                   (uintmax_t)(sum.n_messages[SIDE_CLIENT] + sum.n_messages[SIDE_SERVER]),
@@ -125,6 +127,10 @@ static void report_pair(struct buffer *b, const struct pair *p) {
 
     buffer_printf(b, "{\"id\": %ju, \"connect\": ", (uintmax_t)p->id);
     report_string(b, p->connect_path);
+    if (p->door && p->door->name) {
+        buffer_append_string(b, ", \"guest\": ");
+        report_string(b, p->door->name);
+    }
     report_peer(b, &p->peer);
     report_stats(b, session_stats(p->session));
     if (s)
@@ -144,6 +150,30 @@ static void report_pairs(const struct report *r, struct buffer *b) {
         buffer_append_string(b, comma);
         report_pair(b, p);
         comma = ", ";
+    }
+    buffer_append_string(b, "]");
+}
+
+static void report_guest(struct buffer *b, const struct folder_guest *g) {
+    buffer_append_string(b, "{\"name\": ");
+    report_string(b, g->name);
+    if (g->door) {
+        buffer_append_string(b, ", \"listen\": ");
+        report_string(b, g->door->listener.path);
+        report_member(b, "open", g->door->n_open);
+        report_member(b, "sessions", g->door->n_sessions);
+    } else {
+        buffer_append_string(b, ", \"reason\": ");
+        report_string(b, g->reason);
+    }
+    buffer_append_string(b, "}");
+}
+
+static void report_guests(const struct folder *f, struct buffer *b) {
+    buffer_append_string(b, ", \"guests\": [");
+    for (size_t i = 0; i < f->n_guests; i++) {
+        buffer_append_string(b, i == 0 ? "" : ", ");
+        report_guest(b, &f->guests[i]);
     }
     buffer_append_string(b, "]");
 }
@@ -180,6 +210,8 @@ void report_json(const struct report *r, struct buffer *b) {
     report_stats(b, &sum);
     buffer_append_string(b, "}");
     report_failures(r, b);
+    if (r->folder)
+        report_guests(r->folder, b);
     report_pairs(r, b);
     buffer_append_string(b, "}\n");
 }
@@ -232,6 +264,12 @@ static void report_server_metrics(const struct report *r, size_t n_pairs, struct
     buffer_printf(b, "qmp_shim_reloads_total{result=\"done\"} %ju\n", (uintmax_t)t->n_reloads);
     buffer_printf(b, "qmp_shim_reloads_total{result=\"failed\"} %ju\n",
                   (uintmax_t)t->n_failed_reloads);
+    if (r->folder) {
+        report_family(b, "guests", "gauge", "Guests in the folder, served and not.");
+        buffer_printf(b, "qmp_shim_guests{state=\"served\"} %zu\n", r->folder->n_served);
+        buffer_printf(b, "qmp_shim_guests{state=\"passed_over\"} %zu\n",
+                      r->folder->n_guests - r->folder->n_served);
+    }
     report_family(b, "rules", "gauge", "Rules for the sessions to come.");
     buffer_printf(b, "qmp_shim_rules %zu\n", r->program ? program_n_rules(r->program) : 0);
 }

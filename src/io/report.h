@@ -10,12 +10,14 @@
 #include <stdint.h>
 #include "base/buffer.h"
 #include "base/list.h"
+#include "io/folder.h"
 #include "io/tally.h"
 #include "rule/program.h"
 
 struct report {
     const struct tally *tally;
     const struct list *pairs;      /* io/pair.h */
+    const struct folder *folder;   /* of guests; NULL: there is one server */
     const struct program *program; /* of the sessions to come; NULL: no rules */
     uint64_t uptime_ms;
     bool is_draining;

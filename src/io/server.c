@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/util.h"
 #include "io/control.h"
+#include "io/doors.h"
 #include "io/lifeline.h"
 #include "io/listener.h"
 #include "io/metrics.h"
@@ -25,14 +26,8 @@ enum {
     SERVER_PATIENCE_MS =
         30000,             /* for a QEMU that was started together with us to make its socket */
     SERVER_LAST_MS = 5000, /* for clients to read the last words of a QEMU that has gone */
-};
-
-/* a place where clients come in */
-struct door {
-    struct list in_server;
-    struct server *server;
-    struct listener listener;
-    char *connect_path;
+    SERVER_LEAVE_MS =
+        200, /* for those who have found our socket to connect to it, when it has lost its name */
 };
 
 enum { SERVER_SIGNALS = 3 };
@@ -45,10 +40,12 @@ struct server {
     struct program *program;
     struct access access;
     struct pair_shared shared;
-    struct list doors, pairs;
+    struct doors doors;
+    struct list pairs;
     uint64_t n_pairs; /* so far; the last one's id */
     uint64_t drain_ms, start_ms;
     bool is_draining, is_stopping;
+    bool is_leaving; /* the first moments of draining, after a server got its place back */
 
     server_reload_fn reload;
     void *reload_userdata;
@@ -87,7 +84,9 @@ static void server_on_pair_closed(struct pair *p) {
     struct server *s = p->userdata;
 
     list_remove(&p->in_server);
-    if (s->is_draining && list_is_empty(&s->pairs))
+    if (p->door)
+        door_leave(p->door);
+    if (s->is_draining && !s->is_leaving && list_is_empty(&s->pairs))
         server_stop(s);
 }
 
@@ -111,9 +110,9 @@ static bool server_admits(struct server *s, const struct listener *l, int fd,
     return false;
 }
 
-static void server_on_accepted(struct listener *l, int fd) {
-    struct door *d = container_of(l, struct door, listener);
-    struct server *s = d->server;
+static void server_on_client(struct door *d, int fd) {
+    const struct listener *l = &d->listener;
+    struct server *s = d->userdata;
     struct access_peer peer;
     struct pair *p;
     int r;
@@ -129,6 +128,8 @@ static void server_on_accepted(struct listener *l, int fd) {
         return;
     }
     p->peer = peer;
+    p->door = d;
+    door_enter(d);
     s->tally.n_sessions++;
     list_append(&s->pairs, &p->in_server);
     log_write(s->log, LOG_LEVEL_DEBUG, "session opened", LOG_NUMBER("session", p->id),
@@ -138,82 +139,29 @@ static void server_on_accepted(struct listener *l, int fd) {
 
 /* ---- doors ---- */
 
-static void door_free(struct door *d) {
-    list_remove(&d->in_server);
-    free(d->connect_path);
-    free(d);
-}
+static void server_on_door_left(struct doors *doors, struct door *d) {
+    struct server *s = doors->userdata;
 
-static void door_on_closed(struct listener *l) {
-    door_free(container_of(l, struct door, listener));
-}
+    list_for_each(i, &s->pairs) {
+        struct pair *p = list_entry(i, struct pair, in_server);
 
-static void door_close(struct door *d) {
-    list_remove(&d->in_server);
-    listener_close(&d->listener, door_on_closed);
-}
-
-static struct door *door_new(struct server *s, const char *connect_path) {
-    struct door *d = calloc(1, sizeof(*d));
-
-    if (!d)
-        return NULL;
-    d->server = s;
-    d->listener = (struct listener)LISTENER_INIT;
-    list_append(&s->doors, &d->in_server);
-    d->connect_path = strdup(connect_path);
-    if (d->connect_path)
-        return d;
-    door_free(d);
-    return NULL;
-}
-
-/* @d is gone on failure */
-static int door_open(struct door *d) {
-    struct server *s = d->server;
-    int r;
-
-    r = listener_start(&d->listener, &s->loop, s->log, server_on_accepted);
-    if (r < 0) {
-        door_close(d);
-        return r;
+        if (p->door == d)
+            p->door = NULL;
     }
-    log_write(s->log, LOG_LEVEL_INFO, "listening", LOG_STRING("path", d->listener.path),
-              LOG_STRING("connect", d->connect_path));
-    return 0;
 }
 
 int server_listen(struct server *s, const char *listen_path, const char *connect_path,
                   const struct listener_permit *permit, int *reterr_errno) {
-    struct door *d = door_new(s, connect_path);
-    int r;
-
-    if (!d)
-        return -ENOMEM;
-    r = listener_bind(&d->listener, listen_path, reterr_errno);
-    if (r == 0 && permit)
-        r = listener_set_permit(&d->listener, permit, reterr_errno);
-    if (r) {
-        door_close(d);
-        return r;
-    }
-    return door_open(d);
+    return doors_listen(&s->doors, listen_path, connect_path, permit, reterr_errno);
 }
 
 int server_adopt_take(struct server *s, int fd, const char *connect_path) {
-    struct door *d = door_new(s, connect_path);
-
-    if (!d) {
-        close(fd);
-        return -ENOMEM;
-    }
-    listener_adopt_take(&d->listener, fd);
     /* QEMU, whom we stand for, takes its socket away when it ends, inherited or not */
-    if (s->lifeline.is_open && listener_own(&d->listener) < 0) {
-        door_close(d);
-        return -ENOMEM;
-    }
-    return door_open(d);
+    return doors_adopt_take(&s->doors, fd, connect_path, s->lifeline.is_open);
+}
+
+struct doors *server_doors(struct server *s) {
+    return &s->doors;
 }
 
 /* ---- the view from outside ---- */
@@ -226,6 +174,7 @@ static struct report server_report(const struct server *s) {
         .uptime_ms = uv_now(&s->loop) - s->start_ms,
         .is_draining = s->is_draining,
         .is_reload_failed = s->is_reload_failed,
+        .folder = s->doors.folder.back ? &s->doors.folder : NULL,
     };
 }
 
@@ -270,11 +219,6 @@ static void server_release(uv_handle_t *handle) {
         uv_close(handle, NULL);
 }
 
-static void server_close_doors(struct server *s) {
-    list_for_each_safe(i, &s->doors)
-        door_close(list_entry(i, struct door, in_server));
-}
-
 static void server_stop_pair(struct pair *p) {
     if (!p->is_over)
         server_drop(p, &(struct pair_end){.side = -1, .is_normal = true, .reason = "stopping"});
@@ -287,7 +231,7 @@ void server_stop(struct server *s) {
     for (size_t i = 0; i < SERVER_SIGNALS; i++)
         server_release((uv_handle_t *)&s->signals[i]);
     server_release((uv_handle_t *)&s->drain);
-    server_close_doors(s);
+    doors_close(&s->doors);
     list_for_each(i, &s->pairs)
         server_stop_pair(list_entry(i, struct pair, in_server));
     control_close(&s->control);
@@ -303,18 +247,45 @@ static void server_on_drained(uv_timer_t *timer) {
     server_stop(s);
 }
 
-static void server_end(struct server *s) {
-    bool is_second = s->is_draining;
-
-    s->is_draining = true;
-    notify_stopping(&s->notify);
-    if (is_second || s->drain_ms == 0 || list_is_empty(&s->pairs)) {
+/* no more clients; those who are inside have their time */
+static void server_drain(struct server *s) {
+    s->is_leaving = false;
+    if (s->drain_ms == 0 || list_is_empty(&s->pairs)) {
         server_stop(s);
         return;
     }
     log_write(s->log, LOG_LEVEL_INFO, "draining", LOG_NUMBER("timeout_ms", s->drain_ms));
-    server_close_doors(s);
+    doors_close(&s->doors);
     uv_timer_start(&s->drain, server_on_drained, s->drain_ms, 0);
+}
+
+static void server_on_left(uv_timer_t *timer) {
+    server_drain(timer->data);
+}
+
+/* the server is there now, for those who have not reached it yet, too */
+static void server_leave(struct server *s, const char *server_path) {
+    list_for_each(i, &s->pairs)
+        pair_redirect(list_entry(i, struct pair, in_server), server_path);
+    s->is_leaving = true;
+    uv_timer_start(&s->drain, server_on_left, SERVER_LEAVE_MS, 0);
+}
+
+static void server_end(struct server *s) {
+    bool is_second = s->is_draining;
+    const char *server_path;
+
+    s->is_draining = true;
+    notify_stopping(&s->notify);
+    if (is_second) {
+        server_stop(s);
+        return;
+    }
+    server_path = doors_give_back(&s->doors);
+    if (server_path)
+        server_leave(s, server_path);
+    else
+        server_drain(s);
 }
 
 static void server_on_cut(void *userdata) {
@@ -322,10 +293,23 @@ static void server_on_cut(void *userdata) {
 
     log_write(s->log, LOG_LEVEL_INFO, "the server has ended");
     s->shared.patience_ms = 0;
-    if (s->drain_ms < SERVER_LAST_MS)
+    if (s->drain_ms < SERVER_LAST_MS || s->doors.is_taking)
         s->drain_ms = SERVER_LAST_MS;
     if (!s->is_draining)
         server_end(s);
+}
+
+static void server_on_taken_over(struct doors *doors, const char *server_path) {
+    struct server *s = doors->userdata;
+
+    if (!server_path) {
+        server_on_cut(s);
+        return;
+    }
+    log_write(s->log, LOG_LEVEL_INFO, "somebody put the server's socket back");
+    s->is_draining = true;
+    notify_stopping(&s->notify);
+    server_leave(s, server_path);
 }
 
 int server_hang_on_take(struct server *s, int fd) {
@@ -377,6 +361,14 @@ static int server_catch_signals(struct server *s) {
 
 /* ---- the whole ---- */
 
+static void server_init_doors(struct server *s) {
+    doors_init(&s->doors, &s->loop, s->log);
+    s->doors.came = server_on_client;
+    s->doors.left = server_on_door_left;
+    s->doors.over = server_on_taken_over;
+    s->doors.userdata = s;
+}
+
 int server_new(const struct log *log, const struct limits *limits, struct server **ret_server) {
     struct server *s = calloc(1, sizeof(*s));
     int r;
@@ -389,8 +381,8 @@ int server_new(const struct log *log, const struct limits *limits, struct server
         return r;
     }
     s->log = log;
-    list_init(&s->doors);
     list_init(&s->pairs);
+    server_init_doors(s);
     control_init(&s->control);
     notify_open(&s->notify);
     s->start_ms = uv_now(&s->loop);

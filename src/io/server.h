@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "io/access.h"
-#include "io/listener.h"
+#include "io/doors.h"
 #include "io/log.h"
 #include "io/tracefile.h"
 #include "proxy/limits.h"
@@ -58,18 +58,15 @@ void server_set_drain(struct server *s, uint64_t drain_ms);
 
 void server_set_reload(struct server *s, server_reload_fn reload, void *userdata);
 
-/*
- * server_listen() - let clients come in at @listen_path, to the server at @connect_path
- * @permit:       NULL: the owner alone
- * @reterr_errno: of the outcome, for listener_explain()
- *
- * Return: 0, negative (out of memory), or LISTENER_E_… (io/listener.h).
- */
+/* as doors_listen() (io/doors.h) */
 int server_listen(struct server *s, const char *listen_path, const char *connect_path,
                   const struct listener_permit *permit, int *reterr_errno);
 
-/* likewise, by a socket that listens already; @fd is consumed.  Return: 0 or negative */
+/* a client's socket that listens already; @fd is consumed.  Return: 0 or negative */
 int server_adopt_take(struct server *s, int fd, const char *connect_path);
+
+/* all of them, for what is rarer.  A server that was taken over and has ended is the end of @s */
+struct doors *server_doors(struct server *s);
 
 /*
  * server_hang_on_take() - live as long as the server's process does
