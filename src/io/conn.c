@@ -28,42 +28,28 @@ static void conn_fail(struct conn *c, int error) {
 static bool conn_is_hung_up(const struct conn *c) {
     struct pollfd p = {.fd = c->fd};
 
+    if (c->is_hung_up)
+        return true;
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
-static void conn_on_poll(uv_poll_t *handle, int status, int events) {
-    struct conn *c = container_of(handle, struct conn, poll);
+static void conn_on_ready(struct poller_watch *w, uint32_t events) {
+    struct conn *c = container_of(w, struct conn, watch);
 
-    /* POLLERR: libuv has stopped the handle.  recvmsg() and sendmsg() know better what it means. */
-    if (status < 0) {
-        events = c->events;
-        c->events = 0;
+    if (events & (EPOLLHUP | EPOLLERR)) { /* recvmsg() and sendmsg() know better what it means */
+        c->is_hung_up = c->is_hung_up || events & EPOLLHUP;
+        c->is_deaf = c->is_deaf || !w->events;
+        events |= w->events;
     }
-    if (events & UV_PRIORITIZED) {
-        if (conn_is_hung_up(c))
-            c->is_deaf = true;
-        else
-            recv(c->fd, &(char){0}, 1,
-                 MSG_OOB); /* urgent data means nothing in QMP, and it would come again */
-    }
-    if (events & UV_WRITABLE)
+    if (events & EPOLLOUT)
         c->is_full = false;
-    c->ready(c, events & UV_READABLE);
+    c->ready(c, events & EPOLLIN);
 }
 
-int conn_open_take(struct conn *c, uv_loop_t *loop, int fd, bool is_exact, conn_ready_fn ready) {
-    int r;
-
-    *c = (struct conn)CONN_INIT;
-    r = uv_poll_init(loop, &c->poll, fd);
-    if (r < 0) {
-        close(fd);
-        return r;
-    }
-    c->fd = fd;
-    c->is_exact = is_exact;
-    c->ready = ready;
-    return 0;
+void conn_open_take(struct conn *c, struct poller *poller, int fd, bool is_exact,
+                    conn_ready_fn ready) {
+    *c = (struct conn){.poller = poller, .fd = fd, .is_exact = is_exact, .ready = ready};
+    poller_add(poller, &c->watch, fd, conn_on_ready);
 }
 
 /*
@@ -78,8 +64,8 @@ static void conn_drain(struct conn *c) {
         continue;
 }
 
-static void conn_on_close(uv_handle_t *handle) {
-    struct conn *c = container_of((uv_poll_t *)handle, struct conn, poll);
+static void conn_on_removed(struct poller_watch *w) {
+    struct conn *c = container_of(w, struct conn, watch);
 
     c->closed(c);
 }
@@ -87,27 +73,19 @@ static void conn_on_close(uv_handle_t *handle) {
 void conn_close(struct conn *c, conn_closed_fn closed) {
     assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
     c->closed = closed;
-    uv_close((uv_handle_t *)&c->poll, conn_on_close);
+    poller_remove(c->poller, &c->watch, conn_on_removed);
     conn_drain(c);
     close(c->fd);
     c->fd = -1;
 }
 
 int conn_wait(struct conn *c, bool is_read, bool is_write) {
-    int events = (is_read ? UV_READABLE : 0) | (is_write ? UV_WRITABLE : 0);
-    int r;
+    uint32_t events = (is_read ? EPOLLIN : 0) | (is_write ? EPOLLOUT : 0);
 
-    /*
-     * epoll tells of a hang-up whatever it is asked for, but libuv must be
-     * asked for something.  Urgent data is the one thing that never comes.
-     */
-    if (!events && !c->is_deaf)
-        events = UV_PRIORITIZED;
-    if (events == c->events)
-        return 0;
-    r = events ? uv_poll_start(&c->poll, events, conn_on_poll) : uv_poll_stop(&c->poll);
-    c->events = r < 0 ? 0 : events;
-    return r;
+    if (events || !c->is_deaf)
+        return poller_ask(c->poller, &c->watch, events);
+    poller_rest(c->poller, &c->watch);
+    return 0;
 }
 
 static int conn_receive_failed(struct conn *c, ssize_t n) {

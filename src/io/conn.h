@@ -2,8 +2,8 @@
 
 /*
  * Connection: one stream socket that carries bytes and file descriptors,
- * driven by a uv_poll_t.  libuv's own streams know typed handles only and
- * lose most kinds of fd, so recvmsg() and sendmsg() are called here.
+ * driven by a poller.  libuv's own streams know typed handles only and lose
+ * most kinds of fd, so recvmsg() and sendmsg() are called here.
  *
  * It does not know what the bytes mean, which side it is, or when a
  * connection should end.
@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 #include "base/fds.h"
 #include "base/out.h"
+#include "io/poller.h"
 
 enum {
     CONN_MAX_FDS = 253, /* in one message: the kernel's SCM_MAX_FD */
@@ -34,18 +34,19 @@ typedef void (*conn_ready_fn)(struct conn *c, bool is_readable);
 typedef void (*conn_closed_fn)(struct conn *c);
 
 struct conn {
-    uv_poll_t poll;
+    struct poller *poller;
+    struct poller_watch watch;
     int fd;        /* -1: not open */
-    int events;    /* what the poll handle is asked for; it cannot be asked itself */
     int error;     /* errno of the first failed call, for the log; 0: none */
     bool is_exact; /* look before reading, so that fds come out with the message they came with */
     bool is_near;  /* fds are in the queue */
     uint8_t
         n_alone; /* so many reads in a row brought one message and no fds; no more than CONN_TRUST */
-    bool is_ended; /* the peer sends no more: conn_receive() said so */
-    bool is_deaf;  /* the peer reads no more: what is sent is dropped */
-    bool is_shut;  /* conn_shutdown() was called */
-    bool is_full;  /* the socket took no more, and has not said since that it would */
+    bool is_ended;   /* the peer sends no more: conn_receive() said so */
+    bool is_deaf;    /* the peer reads no more: what is sent is dropped */
+    bool is_shut;    /* conn_shutdown() was called */
+    bool is_hung_up; /* the peer has closed its socket, whatever is left to read */
+    bool is_full;    /* the socket took no more, and has not said since that it would */
     conn_ready_fn ready;
     conn_closed_fn closed;
 };
@@ -63,15 +64,14 @@ struct conn_chunk {
 
 /*
  * conn_open_take() - watch a connected, non-blocking socket
- * @fd:       consumed, on failure too
+ * @fd:       consumed
  * @is_exact: for a peer that sends fds.  Costs a second call for each read,
  *            until the peer has shown that it sends one message at a time;
  *            without it, the first fds come with the first byte of what was
  *            read together, and from then on it is exact
- *
- * Return: 0 or negative (out of memory).
  */
-int conn_open_take(struct conn *c, uv_loop_t *loop, int fd, bool is_exact, conn_ready_fn ready);
+void conn_open_take(struct conn *c, struct poller *poller, int fd, bool is_exact,
+                    conn_ready_fn ready);
 
 /*
  * conn_close() - end it; what was sent arrives, then the peer sees the end

@@ -227,14 +227,12 @@ static void pair_on_client(struct conn *c, bool is_readable) {
 
 static void pair_connected(struct pair *p) {
     int fd = p->server_fd;
-    int r;
 
     p->server_fd = -1;
     /* QEMU sends no fds, and its replies are long: no second call for each read */
-    r = conn_open_take(&p->conns[SIDE_SERVER], p->shared->loop, fd, false, pair_on_server);
-    if (r == 0)
-        p->n_handles++;
-    pair_go_on(p, r);
+    conn_open_take(&p->conns[SIDE_SERVER], p->shared->poller, fd, false, pair_on_server);
+    p->n_handles++;
+    pair_go_on(p, 0);
 }
 
 static void pair_not_connected(struct pair *p, int error) {
@@ -367,9 +365,7 @@ static int pair_start(struct pair *p, int client_fd, const char *connect_path,
         close(client_fd);
         return r;
     }
-    r = conn_open_take(&p->conns[SIDE_CLIENT], loop, client_fd, true, pair_on_client);
-    if (r < 0)
-        return r;
+    conn_open_take(&p->conns[SIDE_CLIENT], p->shared->poller, client_fd, true, pair_on_client);
     uv_timer_init(loop, &p->timer);
     p->n_handles = 2;
     /* it connects from the loop, so that over() is never called before we return */

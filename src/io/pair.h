@@ -33,6 +33,7 @@ enum {
 /* what all pairs of a server share; it outlives them */
 struct pair_shared {
     uv_loop_t *loop;
+    struct poller *poller; /* of the loop */
     const struct log *log;
     struct tally *tally;
     struct tracefile *trace; /* NULL: nothing is recorded */

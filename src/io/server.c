@@ -16,6 +16,7 @@
 #include "io/metrics.h"
 #include "io/notify.h"
 #include "io/pair.h"
+#include "io/poller.h"
 #include "io/report.h"
 #include "io/tally.h"
 #include "io/tracelog.h"
@@ -34,6 +35,7 @@ enum { SERVER_SIGNALS = 3 };
 
 struct server {
     uv_loop_t loop;
+    struct poller poller;
     uv_signal_t signals[SERVER_SIGNALS];
     uv_timer_t drain;
     const struct log *log;
@@ -380,6 +382,12 @@ int server_new(const struct log *log, const struct limits *limits, struct server
         free(s);
         return r;
     }
+    r = poller_init(&s->poller, &s->loop);
+    if (r < 0) {
+        uv_loop_close(&s->loop);
+        free(s);
+        return r;
+    }
     s->log = log;
     list_init(&s->pairs);
     server_init_doors(s);
@@ -390,6 +398,7 @@ int server_new(const struct log *log, const struct limits *limits, struct server
     s->drain.data = s;
     s->shared = (struct pair_shared){
         .loop = &s->loop,
+        .poller = &s->poller,
         .log = log,
         .tally = &s->tally,
         .limits = *limits,
@@ -411,7 +420,8 @@ struct server *server_free(struct server *s) {
     if (!s)
         return NULL;
     server_stop(s);
-    uv_run(&s->loop, UV_RUN_DEFAULT); /* what is closing must finish closing */
+    poller_run(&s->poller); /* what is closing must finish closing */
+    poller_deinit(&s->poller);
     r = uv_loop_close(&s->loop);
     assert(r == 0); /* server_stop() closes every handle there is */
     program_unref(s->program);
@@ -426,7 +436,7 @@ void server_run(struct server *s) {
     notify_start(&s->notify, &s->loop, server_describe_line, s);
     notify_ready(&s->notify);
     lifeline_tell_ready(&s->lifeline);
-    uv_run(&s->loop, UV_RUN_DEFAULT);
+    poller_run(&s->poller);
 }
 
 void server_set_program(struct server *s, struct program *program) {

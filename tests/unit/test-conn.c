@@ -18,6 +18,7 @@
 /* a connection and the other end of its socket */
 struct stage {
     uv_loop_t loop;
+    struct poller poller;
     struct conn conn;
     int peer;
 };
@@ -44,14 +45,15 @@ static void open_stage(struct stage *s, bool is_exact) {
     int ends[2];
 
     uv_loop_init(&s->loop);
+    cr_assert(eq(int, poller_init(&s->poller, &s->loop), 0));
     cr_assert(eq(int, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0));
     s->peer = ends[1];
-    cr_assert(eq(int, conn_open_take(&s->conn, &s->loop, ends[0], is_exact, on_ready), 0));
+    conn_open_take(&s->conn, &s->poller, ends[0], is_exact, on_ready);
 }
 
 static void close_conn(struct stage *s) {
     conn_close(&s->conn, on_closed);
-    uv_run(&s->loop, UV_RUN_DEFAULT);
+    poller_run(&s->poller);
 }
 
 static void close_stage(struct stage *s) {
@@ -59,6 +61,7 @@ static void close_stage(struct stage *s) {
         close_conn(s);
     if (s->peer >= 0)
         close(s->peer);
+    poller_deinit(&s->poller);
     cr_assert(eq(int, uv_loop_close(&s->loop), 0));
     uv_library_shutdown();
 }
@@ -379,14 +382,14 @@ TEST(conn, hang_up_is_told_once_though_nothing_was_asked_for) {
     ready.n = 0;
     cr_assert(eq(int, conn_wait(&s.conn, false, false), 0));
     peer_send(&s, "{}", -1, 0);
-    uv_run(&s.loop, UV_RUN_NOWAIT);
+    poller_turn(&s.poller, false);
     cr_assert(eq(int, ready.n, 0), "reading was not asked for");
     peer_hang_up(&s);
-    uv_run(&s.loop, UV_RUN_ONCE);
+    poller_turn(&s.poller, true);
     cr_assert(eq(int, ready.n, 1));
     cr_assert(s.conn.is_deaf);
     cr_assert(not(ready.is_readable));
-    uv_run(&s.loop, UV_RUN_NOWAIT);
+    poller_turn(&s.poller, false);
     cr_assert(eq(int, ready.n, 1));
     close_stage(&s);
 }
@@ -398,7 +401,7 @@ TEST(conn, half_a_close_is_not_told_when_nothing_was_asked_for) {
     ready.n = 0;
     cr_assert(eq(int, conn_wait(&s.conn, false, false), 0));
     shutdown(s.peer, SHUT_WR);
-    uv_run(&s.loop, UV_RUN_NOWAIT);
+    poller_turn(&s.poller, false);
     cr_assert(eq(int, ready.n, 0));
     close_stage(&s);
 }
@@ -410,8 +413,8 @@ TEST(conn, readiness_is_told_as_long_as_there_is_something_to_read) {
     ready.n = 0;
     cr_assert(eq(int, conn_wait(&s.conn, true, false), 0));
     peer_send(&s, "{}", -1, 0);
-    uv_run(&s.loop, UV_RUN_ONCE);
-    uv_run(&s.loop, UV_RUN_ONCE);
+    poller_turn(&s.poller, true);
+    poller_turn(&s.poller, true);
     cr_assert(eq(int, ready.n, 2));
     cr_assert(ready.is_readable);
     close_stage(&s);
@@ -426,16 +429,22 @@ static ino_t inode_of(int fd) {
     return st.st_ino;
 }
 
+static void on_removed(struct poller_watch *w) {
+    (void)w;
+}
+
 /* another connection at the other end tells what arrived */
 static void expect_at_peer(struct stage *s, const char *want, size_t want_n_fds) {
     struct stage other;
 
     uv_loop_init(&other.loop);
-    cr_assert(eq(int, conn_open_take(&other.conn, &other.loop, dup(s->peer), true, on_ready), 0));
+    cr_assert(eq(int, poller_init(&other.poller, &other.loop), 0));
+    conn_open_take(&other.conn, &other.poller, dup(s->peer), true, on_ready);
     expect(&other, want, want_n_fds);
     /* no conn_close(), which shuts the socket down for the original too */
-    uv_close((uv_handle_t *)&other.conn.poll, NULL);
-    uv_run(&other.loop, UV_RUN_DEFAULT);
+    poller_remove(&other.poller, &other.conn.watch, on_removed);
+    poller_run(&other.poller);
+    poller_deinit(&other.poller);
     uv_loop_close(&other.loop);
     close(other.conn.fd);
 }
@@ -505,7 +514,7 @@ TEST(conn, more_than_the_socket_takes_waits_and_arrives_whole) {
         cr_assert(gt(sz, out.n_bytes, 0));
         n_arrived += drain_peer(&s);
         conn_wait(&s.conn, false, true);
-        uv_run(&s.loop, UV_RUN_ONCE);
+        poller_turn(&s.poller, true);
     }
     cr_assert(eq(int, r, 0));
     n_arrived += drain_peer(&s);

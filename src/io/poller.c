@@ -1,0 +1,121 @@
+#include "io/poller.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+enum { POLLER_MAX_EVENTS = 64 }; /* of one wait; the others come with the next */
+
+int poller_init(struct poller *p, uv_loop_t *loop) {
+    struct epoll_event event = {.events = EPOLLIN}; /* .data.ptr is NULL: the loop's own */
+    int r;
+
+    *p = (struct poller){.loop = loop, .fd = epoll_create1(EPOLL_CLOEXEC)};
+    list_init(&p->removed);
+    if (p->fd < 0)
+        return -errno;
+    if (epoll_ctl(p->fd, EPOLL_CTL_ADD, uv_backend_fd(loop), &event) == 0)
+        return 0;
+    r = -errno;
+    poller_deinit(p);
+    return r;
+}
+
+void poller_deinit(struct poller *p) {
+    assert(p->n_watches == 0); /* poller_run() has returned */
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+}
+
+void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_fn ready) {
+    *w = (struct poller_watch){.fd = fd, .ready = ready};
+    list_init(&w->in_removed);
+    p->n_watches++;
+}
+
+int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = w};
+
+    if (w->is_known && w->events == events)
+        return 0;
+    if (epoll_ctl(p->fd, w->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &event) < 0)
+        return -errno;
+    w->is_known = true;
+    w->events = events;
+    return 0;
+}
+
+/* the socket may have another fd somewhere, so that closing ours would not do */
+void poller_rest(struct poller *p, struct poller_watch *w) {
+    if (w->is_known)
+        epoll_ctl(p->fd, EPOLL_CTL_DEL, w->fd, NULL);
+    w->is_known = false;
+}
+
+void poller_remove(struct poller *p, struct poller_watch *w, poller_removed_fn removed) {
+    poller_rest(p, w);
+    w->fd = -1;
+    w->removed = removed;
+    list_append(&p->removed, &w->in_removed);
+}
+
+/* not before events of the same wait can refer to it any more */
+static void poller_finish_removed(struct poller *p) {
+    while (!list_is_empty(&p->removed)) {
+        struct poller_watch *w = list_entry(p->removed.next, struct poller_watch, in_removed);
+
+        list_remove(&w->in_removed);
+        p->n_watches--;
+        w->removed(w);
+    }
+}
+
+static bool poller_is_alive(const struct poller *p) {
+    return p->n_watches > 0 || uv_loop_alive(p->loop);
+}
+
+/* Return: how long to wait, in ms; -1: until something happens */
+static int poller_timeout(const struct poller *p, bool may_wait) {
+    if (!may_wait || !list_is_empty(&p->removed))
+        return 0;
+    /* of a loop with nothing in it, libuv says 0 */
+    return uv_loop_alive(p->loop) ? uv_backend_timeout(p->loop) : -1;
+}
+
+/* Return: has the loop something to do? */
+static bool poller_tell(const struct epoll_event *events, int n) {
+    bool is_loop = n <= 0; /* the time is over, or a signal came */
+
+    for (int i = 0; i < n; i++) {
+        struct poller_watch *w = events[i].data.ptr;
+
+        if (!w)
+            is_loop = true;
+        else if (w->fd >= 0) /* else it was removed just now */
+            w->ready(w, events[i].events);
+    }
+    return is_loop;
+}
+
+bool poller_turn(struct poller *p, bool may_wait) {
+    struct epoll_event events[POLLER_MAX_EVENTS];
+    int timeout = poller_timeout(p, may_wait), n;
+
+    n = epoll_wait(p->fd, events, ARRAY_SIZE(events), timeout);
+    uv_update_time(p->loop);
+    /* it is due if it was before, however many sockets are ready all the time */
+    if (poller_tell(events, n) || timeout == 0)
+        uv_run(p->loop, UV_RUN_NOWAIT);
+    poller_finish_removed(p);
+    return poller_is_alive(p);
+}
+
+void poller_run(struct poller *p) {
+    bool is_alive = poller_is_alive(p);
+
+    while (is_alive)
+        is_alive = poller_turn(p, true);
+}

@@ -1,0 +1,69 @@
+#pragma once
+
+/*
+ * Poller: waits for sockets, and for all that libuv does.  A message that
+ * passes costs three system calls and little else, so what libuv does around
+ * them shows; its loop is asked only when it has something to do.  The loop's
+ * time (uv_now()) is right in every callback.
+ *
+ * It does not read, write or close anything.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <uv.h>
+#include "base/list.h"
+
+struct poller_watch;
+
+/* @events: EPOLLIN, EPOLLOUT, and whatever was asked for, EPOLLHUP and EPOLLERR */
+typedef void (*poller_ready_fn)(struct poller_watch *w, uint32_t events);
+typedef void (*poller_removed_fn)(struct poller_watch *w);
+
+/* private: a socket that is watched */
+struct poller_watch {
+    int fd;          /* -1: none */
+    uint32_t events; /* that are asked for */
+    bool is_known;   /* to epoll */
+    poller_ready_fn ready;
+    poller_removed_fn removed;
+    struct list in_removed;
+};
+
+struct poller {
+    uv_loop_t *loop;
+    int fd;
+    size_t n_watches;    /* removed() was not called yet */
+    struct list removed; /* struct poller_watch.in_removed */
+};
+
+/* @loop: outlives it.  Return: 0 or -errno */
+int poller_init(struct poller *p, uv_loop_t *loop);
+
+/* nothing is watched any more */
+void poller_deinit(struct poller *p);
+
+/* begin to watch; nothing is told before poller_ask() */
+void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_fn ready);
+
+/*
+ * poller_ask() - say what to be called for
+ * @events: EPOLLIN, EPOLLOUT; 0: only to be told of a hang-up, again and again
+ *
+ * Return: 0 or -errno (out of memory).
+ */
+int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events);
+
+/* be told of nothing until the next poller_ask() */
+void poller_rest(struct poller *p, struct poller_watch *w);
+
+/* watch it no more, while the socket is still open; @removed is called later, from the loop: @w must stay until then */
+void poller_remove(struct poller *p, struct poller_watch *w, poller_removed_fn removed);
+
+/* wait, if there is nothing to do and @may_wait, and do it.  Return: may there be more? */
+bool poller_turn(struct poller *p, bool may_wait);
+
+/* until there is nothing left to wait for */
+void poller_run(struct poller *p);
