@@ -16,8 +16,11 @@ CASES = TOP / "tests/load"
 
 # Errors that only the program finds: what several places of a file are to each other.
 UNSEEN = {
+    "fd-sent-": "which pictures are written",
+    "fd-two-": "which variables stand for file descriptors",
     "file-versions-reversed": "one version is later than another",
     "map-told-back": "where a variable is read and written",
+    "needs-an-unknown": "which variables the rule has",
     "overlap-": "what two rules match",
     "pattern-member-twice": "two names that differ by a mark",
     "rule-names-twice": "two rules with one name",

@@ -285,7 +285,7 @@ static int explain_message(struct explain *e, enum side from, const char *text, 
     if (from == SIDE_SERVER && (kind == FRAME_RETURN || kind == FRAME_ERROR))
         r = explain_send_reply(e, text, n);
     else
-        r = player_send(&e->player, from, line.data, line.n, 0);
+        r = player_send(&e->player, from, line.data, line.n, 0, NULL);
     explain_print_outbox(e);
     return e->is_out_of_memory ? -ENOMEM : r;
 }

@@ -136,6 +136,8 @@ static struct limits run_limits(const struct conf *conf) {
         [CONF_MAX_HELD] = &limits.max_held,
         [CONF_MAX_HELD_BYTES] = &limits.max_held_bytes,
         [CONF_MAX_FACTS] = &limits.max_facts,
+        [CONF_MAX_FACTS_BYTES] = &limits.max_facts_bytes,
+        [CONF_MAX_KEPT_FDS] = &limits.max_kept_fds,
         [CONF_MAX_OUT_BYTES] = &limits.max_out_bytes,
     };
 

@@ -70,6 +70,8 @@ static const struct conf_key limits[] = {
     KEY("max-held", CONF_NUMBER, limit[CONF_MAX_HELD]),
     KEY("max-held-bytes", CONF_NUMBER, limit[CONF_MAX_HELD_BYTES]),
     KEY("max-facts", CONF_NUMBER, limit[CONF_MAX_FACTS]),
+    KEY("max-facts-bytes", CONF_NUMBER, limit[CONF_MAX_FACTS_BYTES]),
+    KEY("max-kept-fds", CONF_NUMBER, limit[CONF_MAX_KEPT_FDS]),
     KEY("max-out-bytes", CONF_NUMBER, limit[CONF_MAX_OUT_BYTES]),
     KEY("ask-timeout-ms", CONF_NUMBER, limit[CONF_ASK_TIMEOUT_MS]),
     KEY("fd-timeout-ms", CONF_NUMBER, limit[CONF_FD_TIMEOUT_MS]),

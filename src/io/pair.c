@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fdlook.h"
 #include "base/util.h"
 #include "io/tracelog.h"
 #include "io/upstream.h"
@@ -313,7 +314,7 @@ static int pair_start_record(struct pair *p) {
     if (!p->recorder)
         return -ENOMEM;
     recorder_init(p->recorder, p->id, p->shared->trace->redact, pair_on_record, p);
-    p->recorder->fd_kind = tracefile_fd_kind;
+    p->recorder->fd_kind = fdlook_kind;
     recorder_note(p->recorder, RECORD_OPENED, NULL, pair_time(p));
     session_tell_traffic(p->session);
     return 0;

@@ -111,26 +111,3 @@ void tracefile_write(struct tracefile *t, const struct record *r) {
               LOG_STRING("path", t->path), LOG_STRING("reason", strerror(-x)));
     end(t);
 }
-
-const char *tracefile_fd_kind(int fd) {
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return "unknown";
-    switch (st.st_mode & S_IFMT) {
-    case S_IFREG:
-        return "file";
-    case S_IFSOCK:
-        return "socket";
-    case S_IFIFO:
-        return "pipe";
-    case S_IFCHR:
-        return "device";
-    case S_IFBLK:
-        return "block-device";
-    case S_IFDIR:
-        return "directory";
-    default:
-        return "other";
-    }
-}

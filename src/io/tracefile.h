@@ -36,6 +36,3 @@ int tracefile_open(struct tracefile *t, const struct log *log, const char *path,
 void tracefile_close(struct tracefile *t);
 
 void tracefile_write(struct tracefile *t, const struct record *r);
-
-/* what an fd is: "file", "socket", … */
-const char *tracefile_fd_kind(int fd);

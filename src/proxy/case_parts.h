@@ -5,6 +5,7 @@
  * to case_*.c.
  */
 
+#include "base/fdlook.h"
 #include "proxy/case.h"
 #include "proxy/session.h"
 
@@ -26,5 +27,6 @@ struct case_step {
     const char *text;         /* bytes */
     size_t n_text;
     size_t n_fds;
+    struct fdlook fd; /* what the first of them is */
     uint64_t ms;
 };

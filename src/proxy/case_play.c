@@ -3,6 +3,7 @@
  */
 
 #include "proxy/case_parts.h"
+#include "proxy/playfd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -53,6 +54,16 @@ static int failed(struct play *p, const struct case_step *step, struct buffer *d
     return CASE_E_FAILED;
 }
 
+static void append_fds(const struct play *p, enum side side, size_t n, struct buffer *detail) {
+    const struct fdlook *fd = &p->player.inbox[side].fd;
+    const char *access = fdlook_access_name(fd->access);
+
+    buffer_printf(detail, " with %zu fd%s: %s, %s", n, n > 1 ? "s" : "", fd->kind,
+                  access ? access : "");
+    if (fd->has_offset)
+        buffer_printf(detail, ", at %lld", (long long)fd->offset);
+}
+
 /* what stands in the inbox of @side, for a finding */
 static void append_inbox(struct play *p, enum side side, struct buffer *detail) {
     struct player_item item;
@@ -64,7 +75,7 @@ static void append_inbox(struct play *p, enum side side, struct buffer *detail) 
     buffer_append_string(detail, "came: ");
     append_shown(detail, item.text, item.n);
     if (item.n_fds > 0)
-        buffer_printf(detail, " with %zu fd%s", item.n_fds, item.n_fds > 1 ? "s" : "");
+        append_fds(p, side, item.n_fds, detail);
 }
 
 /* before anything else happens all that arrived must have been mentioned */
@@ -93,7 +104,8 @@ static int play_send(struct play *p, const struct case_step *step) {
     int r;
 
     if (!step->value)
-        return player_send(&p->player, step->side, step->text, step->n_text, step->n_fds);
+        return player_send(&p->player, step->side, step->text, step->n_text, step->n_fds,
+                           &step->fd);
     r = compare_fill(&p->names, step->value, &b);
     if (r == COMPARE_E_UNKNOWN)
         return failed(p, step, &detail, side_names[step->side],
@@ -101,7 +113,7 @@ static int play_send(struct play *p, const struct case_step *step) {
     buffer_append_string(&b, "\r\n");
     if (r < 0 || b.failed)
         return -ENOMEM;
-    return player_send(&p->player, step->side, b.data, b.n, step->n_fds);
+    return player_send(&p->player, step->side, b.data, b.n, step->n_fds, &step->fd);
 }
 
 static int not_as_expected(struct play *p, const struct case_step *step, const char *where) {
@@ -111,6 +123,10 @@ static int not_as_expected(struct play *p, const struct case_step *step, const c
     if (where && where[0])
         buffer_printf(&detail, " (it differs at %s)", where);
     return failed(p, step, &detail, side_names[step->side], "did not get this");
+}
+
+static bool has_fd_as_told(const struct play *p, const struct case_step *step) {
+    return step->n_fds == 0 || playfd_fits(&step->fd, &p->player.inbox[step->side].fd);
 }
 
 static int play_receive(struct play *p, const struct case_step *step) {
@@ -126,7 +142,7 @@ static int play_receive(struct play *p, const struct case_step *step) {
         r = compare_value(&p->names, step->value, came);
     if (r < 0)
         return r;
-    if (r > 0 || item.n_fds != step->n_fds)
+    if (r > 0 || item.n_fds != step->n_fds || !has_fd_as_told(p, step))
         return not_as_expected(p, step, r > 0 ? p->names.where : "its fds");
     player_take(&p->player, step->side, item.end);
     return 0;
@@ -138,7 +154,8 @@ static int play_receive_exactly(struct play *p, const struct case_step *step) {
 
     if (inbox->n >= step->n_text &&
         (step->n_text == 0 || memcmp(inbox->data, step->text, step->n_text) == 0) &&
-        player_count_fds(&p->player, step->side, step->n_text) == step->n_fds) {
+        player_count_fds(&p->player, step->side, step->n_text) == step->n_fds &&
+        has_fd_as_told(p, step)) {
         player_take(&p->player, step->side, step->n_text);
         return 0;
     }

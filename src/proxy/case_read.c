@@ -175,6 +175,8 @@ static const struct {
     {"max_held", offsetof(struct limits, max_held), false},
     {"max_held_bytes", offsetof(struct limits, max_held_bytes), false},
     {"max_facts", offsetof(struct limits, max_facts), false},
+    {"max_facts_bytes", offsetof(struct limits, max_facts_bytes), false},
+    {"max_kept_fds", offsetof(struct limits, max_kept_fds), false},
     {"max_out_bytes", offsetof(struct limits, max_out_bytes), false},
     {"ask_timeout_ms", offsetof(struct limits, ask_timeout_ms), true},
     {"fd_timeout_ms", offsetof(struct limits, fd_timeout_ms), true},
@@ -329,32 +331,72 @@ static int read_json(struct reading *r, struct words w, struct case_step *step) 
     return 0;
 }
 
-/* " with N fds" at the end of @w goes */
-static size_t take_fds(struct words *w) {
+/* the last " with " in @w.  Return: where; NULL: it has none */
+static const char *find_with(const struct words *w) {
     static const char with[] = " with ";
     const char *found = NULL;
-    struct words rest, number;
-    uint64_t n;
 
     for (size_t i = 0; i + strlen(with) < w->n; i++)
         if (memcmp(w->text + i, with, strlen(with)) == 0)
             found = w->text + i;
+    return found;
+}
+
+/* a KIND, for reading|writing, at OFFSET */
+static bool read_fd(struct words rest, struct fdlook *ret) {
+    struct words word;
+    uint64_t n;
+
+    *ret = (struct fdlook){.access = FDLOOK_ANY};
+    if (!next_word(&rest, &word))
+        return false;
+    for (size_t i = 0; fdlook_kinds[i]; i++)
+        if (is_same(word, fdlook_kinds[i]))
+            ret->kind = fdlook_kinds[i];
+    while (ret->kind && next_word(&rest, &word)) {
+        bool is_offset = is_same(word, "at");
+
+        if ((!is_offset && !is_same(word, "for")) || !next_word(&rest, &word))
+            return false;
+        if (is_offset && read_number(word, &n)) {
+            ret->has_offset = true;
+            ret->offset = (int64_t)n;
+        } else if (!is_offset && is_same(word, "reading")) {
+            ret->access = FDLOOK_READ;
+        } else if (!is_offset && is_same(word, "writing")) {
+            ret->access = FDLOOK_WRITE;
+        } else {
+            return false;
+        }
+    }
+    return ret->kind != NULL;
+}
+
+/* " with N fds", or " with a file …", at the end of @w goes */
+static void take_fds(struct words *w, struct case_step *step) {
+    const char *found = find_with(w);
+    struct words rest, word;
+    uint64_t n;
+
     if (!found)
-        return 0;
-    rest = trimmed(found + strlen(with), w->n - (size_t)(found - w->text) - strlen(with));
-    if (!next_word(&rest, &number) || !read_number(number, &n))
-        return 0;
+        return;
+    rest = trimmed(found + strlen(" with "), w->n - (size_t)(found - w->text) - strlen(" with "));
+    if (!next_word(&rest, &word))
+        return;
     rest = trimmed(rest.text, rest.n);
-    if (!is_same(rest, "fd") && !is_same(rest, "fds"))
-        return 0;
+    if (read_number(word, &n) && (is_same(rest, "fd") || is_same(rest, "fds")))
+        step->n_fds = (size_t)n;
+    else if (is_same(word, "a") && read_fd(rest, &step->fd))
+        step->n_fds = 1;
+    else
+        return;
     *w = trimmed(w->text, (size_t)(found - w->text));
-    return (size_t)n;
 }
 
 static int read_content(struct reading *r, struct words w, struct case_step *step) {
     struct words bytes;
 
-    step->n_fds = take_fds(&w);
+    take_fds(&w, step);
     if (step->kind == CASE_RECEIVE_EXACTLY)
         return read_quoted(r, w, step);
     if (step->kind == CASE_SEND && begins(w, "raw", &bytes))

@@ -9,6 +9,7 @@
 
 #include "json/reader.h"
 #include "proxy/flow.h"
+#include "proxy/handover.h"
 #include "qmp/message.h"
 #include "rule/introspect.h"
 
@@ -155,7 +156,7 @@ static int client_blank(struct session *s, const char *text, size_t n, struct ri
     size_t n_skipped = 0;
 
     s->is_refusing = false;
-    if (s->is_deny &&
+    if ((s->is_deny || handover_is_wanted(s)) &&
         !rides_is_empty(rides)) { /* they go no further than the command they are for */
         struct fds fds = rides_last(rides);
 
@@ -185,8 +186,13 @@ static int client_refuse_raw(struct session *s, struct rides *rides) {
 
 static int client_raw(struct session *s, const char *text, size_t n, struct rides *rides,
                       bool is_borrowed) {
+    int r;
+
     if (s->is_deny)
         return client_refuse_raw(s, rides);
+    r = take_blank_fds(s, rides);
+    if (r < 0)
+        return r;
     s->compact.is_on = false;
     s->is_uncertain = true;
     s->has_fds_upstream = s->has_fds_upstream || !rides_is_empty(rides);

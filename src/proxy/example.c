@@ -10,6 +10,7 @@
 #include "json/writer.h"
 #include "proxy/compare.h"
 #include "proxy/player.h"
+#include "proxy/playfd.h"
 
 #define EXAMPLE_ID "\"example\""
 
@@ -26,7 +27,7 @@ struct play {
     char id[64]; /* as it came, of the command that is to be answered; empty: it had none */
 };
 
-static const char *const reply_keys[] = {"return", "error", "id", NULL};
+static const char *const reply_keys[] = {"return", "error", "id", "fd", NULL};
 static const char *const id_key[] = {"id", NULL};
 
 /* --- findings ----------------------------------------------------------------------------------- */
@@ -64,12 +65,14 @@ static int unexpected(struct play *p, enum side side, const struct json *value, 
 /* @value without the members of a reply, with the id @id (NULL: without one) */
 static int send_message(struct play *p, enum side from, const struct json *value, const char *id) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    struct fdlook fd;
 
     buffer_append_string(&b, "{");
     for (size_t i = 0; i < value->n_items; i++) {
         const struct json *m = &value->items[i];
 
-        if (id && (json_key_is(m, "return") || json_key_is(m, "error") || json_key_is(m, "id")))
+        if (id && (json_key_is(m, "return") || json_key_is(m, "error") || json_key_is(m, "id") ||
+                   json_key_is(m, "fd")))
             continue;
         buffer_append_string(&b, b.n > 1 ? ", " : "");
         buffer_append(&b, m->key_text, m->n_key_text);
@@ -79,7 +82,10 @@ static int send_message(struct play *p, enum side from, const struct json *value
     if (id)
         buffer_printf(&b, ", \"id\": %s", id);
     buffer_append_string(&b, "}\r\n");
-    return b.failed ? -ENOMEM : player_send(&p->player, from, b.data, b.n, 0);
+    playfd_read(json_member(value, "fd"), &fd);
+    return b.failed
+               ? -ENOMEM
+               : player_send(&p->player, from, b.data, b.n, json_member(value, "fd") != NULL, &fd);
 }
 
 /* the server's answer, as @command shows it; success without a value when it shows none */
@@ -105,6 +111,17 @@ static int send_reply(struct play *p, const struct json *command) {
 
 /* --- what has to arrive ------------------------------------------------------------------------------ */
 
+/* did the fd that @value shows come with @item, or none if it shows none? */
+static bool has_fd_as_shown(const struct play *p, enum side side, const struct json *value,
+                            const struct player_item *item) {
+    const struct json *shown = json_member(value, "fd");
+    struct fdlook want;
+
+    playfd_read(shown, &want);
+    return item->n_fds == (shown != NULL) &&
+           (!shown || playfd_fits(&want, &p->player.inbox[side].fd));
+}
+
 /* a message that has to come to @side, but for the members @ignored */
 static int expect(struct play *p, enum side side, const struct json *value,
                   const char *const *ignored, const char *message) {
@@ -120,6 +137,8 @@ static int expect(struct play *p, enum side side, const struct json *value,
         r = compare_members(&p->compare, value, came, ignored);
     if (r)
         return r < 0 ? r : unexpected(p, side, value, message, p->compare.where);
+    if (side == SIDE_SERVER && !has_fd_as_shown(p, side, value, &item))
+        return unexpected(p, side, value, message, "its file descriptor");
     snprintf(p->id, sizeof(p->id), "%.*s", (int)item.frame.id.n, item.text + item.frame.id.at);
     player_take(&p->player, side, item.end);
     return 0;
@@ -180,7 +199,8 @@ static int expect_reply(struct play *p, const struct json *command) {
     static const char *const all[] = {"return", "error", NULL}, *const execute[] = {
                                                                     "execute",   "exec-oob",
                                                                     "arguments", "control",
-                                                                    "id",        NULL};
+                                                                    "fd",        "id",
+                                                                    NULL};
     bool is_shown = json_member(command, "return") || json_member(command, "error");
     char id[sizeof(p->id)];
     int r;
@@ -263,7 +283,7 @@ static int play_error(struct play *p, const struct json *from, const struct json
                   p->rule->commands ? p->rule->commands[0] : EXAMPLE_COMMAND);
     if (b.failed)
         return -ENOMEM;
-    r = player_send(&p->player, SIDE_CLIENT, b.data, b.n, 0);
+    r = player_send(&p->player, SIDE_CLIENT, b.data, b.n, 0, NULL);
     if (r < 0)
         return r;
     if (!player_peek(&p->player, SIDE_SERVER, &item) || !item.is_message)
@@ -307,6 +327,8 @@ static int play_exchange(struct play *p, const struct json *ex) {
         r = expect_events(p, json_member(ex, "until"), "the client did not get this event");
     if (r == 0)
         r = expect_commands(p, json_member(ex, "then"), "the server did not get this command");
+    if (r == 0)
+        r = expect_commands(p, json_member(ex, "finally"), "the server did not get this command");
     return r ? r : expect_nothing(p);
 }
 

@@ -121,10 +121,11 @@ struct session {
     bool has_told_rules;
     bool tells_traffic;        /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
     unsigned char *has_failed; /* by struct rule.index; NULL: none has */
-    bool is_deny;         /* what cannot be read as a command that rules allow is refused here */
-    bool is_refusing;     /* raw bytes that were refused may go on */
-    struct fds blank_fds; /* if is_deny: came on a blank, for the command that follows */
-    bool is_uncertain;    /* what was sent raw may have got any number of replies */
+    bool is_deny;     /* what cannot be read as a command that rules allow is refused here */
+    bool is_refusing; /* raw bytes that were refused may go on */
+    struct fds
+        blank_fds; /* came on a blank, for the command that follows: if rules may have something to say of them */
+    bool is_uncertain; /* what was sent raw may have got any number of replies */
 };
 
 /* --- session.c --- */

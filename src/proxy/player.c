@@ -1,10 +1,10 @@
 #include "proxy/player.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/playfd.h"
 #include "qmp/message.h"
 
 /* 2012-03-04 05:06:07, for events that rules make; any time would do, but it must always be the same */
@@ -48,6 +48,8 @@ static int receive(struct player *p) {
             int r;
 
             out_peek(out, &iov, 1, &fds);
+            if (fds && fds->n > 0)
+                fdlook_at(fds->fd[0], &p->inbox[side].fd);
             r = receive_one(&p->inbox[side], &iov, fds ? fds->n : 0);
             if (r < 0)
                 return r;
@@ -106,11 +108,15 @@ void player_take(struct player *p, enum side side, size_t n) {
 
 /* --- what is sent ---------------------------------------------------------------------------------- */
 
-static int open_fds(struct fds *fds, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), r;
+static int open_fds(struct fds *fds, size_t n, const struct fdlook *look) {
+    static const struct fdlook any = {"device", FDLOOK_READ, false, 0};
 
-        r = fd < 0 ? -errno : fds_push_take(fds, fd);
+    for (size_t i = 0; i < n; i++) {
+        int fd, r;
+
+        r = playfd_open(look ? look : &any, &fd);
+        if (r == 0)
+            r = fds_push_take(fds, fd);
         if (r < 0)
             return r;
     }
@@ -132,12 +138,13 @@ static int feed(struct player *p, enum side from, const char *text, size_t n, st
     return r;
 }
 
-int player_send(struct player *p, enum side from, const char *text, size_t n, size_t n_fds) {
+int player_send(struct player *p, enum side from, const char *text, size_t n, size_t n_fds,
+                const struct fdlook *fd) {
     struct fds fds = FDS_INIT;
     size_t n_part;
     int r;
 
-    r = open_fds(&fds, n_fds);
+    r = open_fds(&fds, n_fds, fd);
     for (size_t at = 0; r == 0 && at < n; at += n_part) {
         n_part = p->is_bytewise ? 1 : n;
         r = feed(p, from, text + at, n_part, &fds);
@@ -154,7 +161,7 @@ int player_send_reply(struct player *p, const char *text, size_t n, const char *
     buffer_append_string(&b, "\r\n");
     if (r == 0)
         r = buffer_status(&b);
-    return r < 0 ? r : player_send(p, SIDE_SERVER, b.data, b.n, 0);
+    return r < 0 ? r : player_send(p, SIDE_SERVER, b.data, b.n, 0, NULL);
 }
 
 static void set_time(struct player *p, uint64_t now_ms) {
@@ -223,7 +230,7 @@ static int send_line(struct player *p, enum side from, const char *text) {
 
     buffer_append_string(&b, text);
     buffer_append_string(&b, "\r\n");
-    return b.failed ? -ENOMEM : player_send(p, from, b.data, b.n, 0);
+    return b.failed ? -ENOMEM : player_send(p, from, b.data, b.n, 0, NULL);
 }
 
 /* one message that has to come to the client */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buffer.h"
+#include "base/fdlook.h"
 #include "proxy/session.h"
 #include "qmp/frame.h"
 
@@ -17,6 +18,7 @@
 struct player_inbox {
     struct buffer text;
     struct buffer n_fds; /* a byte for each one of text: how many fds came with it */
+    struct fdlook fd;    /* what the last first one of them is */
 };
 
 struct player {
@@ -39,11 +41,13 @@ void player_deinit(struct player *p);
 
 /*
  * player_send() - one side sends, and everything that comes of it arrives
- * @n_fds: that go with the first byte; they are /dev/null
+ * @n_fds: that go with the first byte
+ * @fd:    what they are (playfd.h); NULL: /dev/null
  *
  * Return: 0 or negative: the session cannot go on.
  */
-int player_send(struct player *p, enum side from, const char *text, size_t n, size_t n_fds);
+int player_send(struct player *p, enum side from, const char *text, size_t n, size_t n_fds,
+                const struct fdlook *fd);
 
 enum {
     _PLAYER_E_SUCCESS,

@@ -253,7 +253,7 @@ static void hear_record(void *userdata, const struct record *record) {
 static int send_bytes(struct played *s, enum side from, const char *text, size_t n, size_t n_fds) {
     int r;
 
-    r = n > 0 || n_fds > 0 ? player_send(&s->player, from, text, n, n_fds) : 0;
+    r = n > 0 || n_fds > 0 ? player_send(&s->player, from, text, n, n_fds, NULL) : 0;
     for (int side = 0; side < 2; side++)
         player_take(&s->player, (enum side)side, s->player.inbox[side].text.n);
     return r < 0 ? r : s->error;

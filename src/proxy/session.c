@@ -27,7 +27,10 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
     list_init(&s->tasks);
     list_init(&s->queue);
     list_init(&s->deferred);
-    engine_init(&s->engine, program, limits->max_facts);
+    engine_init(&s->engine, program,
+                &(struct engine_limits){.max_facts = limits->max_facts,
+                                        .max_facts_bytes = limits->max_facts_bytes,
+                                        .max_kept_fds = limits->max_kept_fds});
     s->is_deny = program && program_is_deny(program);
     r = program ? selection_new(program, NULL, NULL, &s->engine.selection) : 0;
     if (r < 0) {

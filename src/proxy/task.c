@@ -11,6 +11,7 @@
 #include "json/reader.h"
 #include "json/value.h"
 #include "proxy/flow.h"
+#include "proxy/handover.h"
 #include "qmp/message.h"
 #include "rule/introspect.h"
 
@@ -199,16 +200,21 @@ int task_send_own(struct session *s, struct exchange *x, struct held *place) {
 
 /* --- what the engine orders ------------------------------------------------------------------------------------ */
 
+/* what @parent asked gets no answer */
+static int go_on_without(struct session *s, struct task *parent) {
+    int r = engine_answer(parent->exchange, NULL, 0);
+
+    return r < 0 ? r : task_run(s, parent);
+}
+
 /* ask the server for the task @parent; what cannot be asked has no answer */
 static int begin_ask(struct session *s, struct task *parent) {
     struct exchange *px = parent->exchange;
     struct task *t;
     int r;
 
-    if (!may_ask(s)) {
-        r = engine_answer(px, NULL, 0);
-        return r < 0 ? r : task_run(s, parent);
-    }
+    if (!may_ask(s))
+        return go_on_without(s, parent);
     t = task_new(s, TASK_ASK);
     if (!t)
         return -ENOMEM;
@@ -216,6 +222,13 @@ static int begin_ask(struct session *s, struct task *parent) {
     if (r) {
         task_free(s, t);
         return r < 0 ? r : -ENOTRECOVERABLE;
+    }
+    if (px->ask_fd.entry) {
+        r = handover_give(s, t, &px->ask_fd);
+        if (r) {
+            task_free(s, t);
+            return r < 0 ? r : go_on_without(s, parent);
+        }
     }
     t->parent = parent;
     parent->child = t;
@@ -302,7 +315,13 @@ static int pass_command(struct session *s, struct task *t) {
     bool is_tracked = engine_wants_reply(x) || t->is_oob || s->fd_wait == t ||
                       task_is_reserved_id(t->id.data, t->id.n);
     uint32_t timeout_ms;
+    int r;
 
+    if (x->message_fd.entry) {
+        r = handover_give(s, t, &x->message_fd);
+        if (r)
+            return r < 0 ? r : pass_raw(s, t);
+    }
     if (is_tracked && s->n_in_flight >= s->limits.max_pending) {
         s->stats.n_failed++;
         session_trace(s, TRACE_FAILED, SIDE_CLIENT, x, t->raw.data, t->raw.n, NULL, 0,
@@ -503,7 +522,8 @@ static int run_command(struct session *s, struct task *t) {
         buffer_clear(&t->id); /* it was not read either: it may be no JSON */
     if (r)
         return r < 0 ? r : pass_unread(s, t);
-    return task_run(s, t);
+    r = handover_note(s, t);
+    return r < 0 ? r : task_run(s, t);
 }
 
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame,

@@ -287,6 +287,7 @@ static void look_at_rule(struct against *a, const struct rule *rule) {
     look_at_list(a, &rule->side[a->server], true);
     look_at_list(a, &rule->ask, false);
     look_at_list(a, &rule->then, false);
+    look_at_list(a, &rule->finally, false);
     look_at_list(a, &rule->until, false);
     if (rule->conform == CONFORM_ASK)
         look_at_picture(a, &rule->conform_ask, false);

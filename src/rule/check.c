@@ -69,7 +69,8 @@ static bool is_server_told_back(const struct rule *rule, size_t var) {
     if (is_asked && is_command && any_uses(new, var, false))
         return true;
     return (is_asked || any_uses(new, var, is_command) || any_uses(&rule->until, var, false)) &&
-           (any_uses(&rule->then, var, false) || any_uses(&rule->ask, var, false));
+           (any_uses(&rule->then, var, false) || any_uses(&rule->finally, var, false) ||
+            any_uses(&rule->ask, var, false));
 }
 
 /* and for clients of the new side, who send the command? */

@@ -359,8 +359,11 @@ static void need_own(struct direction *d, const struct picture_list *list, enum 
     struct writing w = {d, side, else_what, true};
     struct place at = {NULL, KEPT_NOTHING, false, NULL};
 
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
         need(&w, &list->picture[i].message, &at);
+        if (list->picture[i].fd)
+            need(&w, list->picture[i].fd, &at);
+    }
 }
 
 static void need_facts(struct direction *d, const struct fact_list *list, const char *else_what,
@@ -413,6 +416,7 @@ static void after_writing(struct direction *d) {
     need_own(d, &d->rule->emit_before, d->client, "this event is never sent");
     need_own(d, &d->rule->emit, d->client, "this event is never sent");
     need_own(d, &d->rule->then, d->server, "this command is never sent");
+    need_own(d, &d->rule->finally, d->server, "this command is never sent");
     need_facts(d, &d->rule->remember, "nothing is ever remembered", true);
     need_facts(d, &d->rule->forget, "nothing is ever forgotten", false);
 }
@@ -469,17 +473,27 @@ static int replies(struct direction *d, struct arena *arena) {
     return r;
 }
 
+static void need_command(struct direction *d, const struct picture *write,
+                         const struct picture *read) {
+    static const char else_what[] = "the command passes unchanged";
+
+    need_message(d, d->server, &write->message, &read->message, else_what);
+    if (write->fd)
+        need_message(d, d->server, write->fd, NULL, else_what);
+}
+
 static int check_command(struct direction *d, struct arena *arena, const struct picture *read) {
     const struct picture_list *server = &d->rule->side[d->server];
     int r;
 
     learn(d, &read->message, KNOWN, 0);
+    if (read->fd)
+        learn(d, read->fd, KNOWN, 0);
     before_writing(d);
     if (server->is_list)
         exchange(d, server, "this step is never sent");
     else if (server->n > 0)
-        need_message(d, d->server, &server->picture[0].message, &read->message,
-                     "the command passes unchanged");
+        need_command(d, &server->picture[0], read);
     for (size_t i = 0; i < d->rule->until.n; i++)
         learn(d, &d->rule->until.picture[i].message, KNOWN, 0);
     r = replies(d, arena);

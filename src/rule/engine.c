@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "rule/build.h"
 #include "rule/conform.h"
+#include "rule/fdpicture.h"
 #include "rule/introspect.h"
 #include "rule/match.h"
 #include "rule/memory.h"
@@ -15,15 +16,18 @@
 
 enum { ENGINE_UNTIL_TIMEOUT_MS = 30000 };
 
-void engine_init(struct engine *e, const struct program *program, size_t max_facts) {
+void engine_init(struct engine *e, const struct program *program,
+                 const struct engine_limits *limits) {
     *e = (struct engine){.program = program};
-    facts_init(&e->facts, max_facts);
+    fdtable_init(&e->fds, limits->max_kept_fds);
+    facts_init(&e->facts, limits->max_facts, limits->max_facts_bytes);
     list_init(&e->waits);
 }
 
 void engine_deinit(struct engine *e) {
     e->selection = selection_free(e->selection);
     facts_deinit(&e->facts);
+    fdtable_deinit(&e->fds);
     buffer_deinit(&e->schema);
 }
 
@@ -33,6 +37,9 @@ struct exchange *exchange_free(struct exchange *x) {
     if (!x)
         return NULL;
     list_remove(&x->in_waits);
+    fdtable_unref(x->fd);
+    fdpicture_drop(&x->message_fd);
+    fdpicture_drop(&x->ask_fd);
     arena_deinit(&x->arena);
     free(x);
     return NULL;
@@ -114,6 +121,8 @@ static int try_rule(struct exchange *x, const struct program_use *use) {
     if (!b)
         return -ENOMEM;
     r = match_value(&x->arena, use->side, &picture->message, x->message.root, b);
+    if (r == 0)
+        r = fdpicture_match(x, use->side, picture, b);
     if (r)
         return r;
     x->rule = use->rule;
@@ -151,8 +160,8 @@ static int find_rule(struct exchange *x) {
     const struct rule_file *file = reply_file_at(x->engine, x->hop);
     const struct selection *s = x->engine->selection;
 
-    for (size_t i = 0; i < uses.n; i++) {
-        const struct program_use *use = &uses.use[i];
+    while (x->n_tried < uses.n) {
+        const struct program_use *use = &uses.use[x->n_tried++];
         int r;
 
         if (use->rule->file != file || !selection_is_working(s, use->rule) ||
@@ -169,7 +178,12 @@ static int find_rule(struct exchange *x) {
 
 /* order @picture to be sent.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int order_ask(struct exchange *x, const struct picture *picture) {
+    int r;
+
     x->ask_hop = x->hop + 1;
+    r = fdpicture_build(x, server_side(x), picture, &x->ask_fd);
+    if (r)
+        return r;
     return build_new(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask, &x->n_ask);
 }
 
@@ -211,6 +225,7 @@ static int ask_types(struct exchange *x) {
     }
     if (x->engine->schema.n > 0)
         return 1;
+    fdpicture_drop(&x->ask_fd);
     x->ask_hop = SIZE_MAX; /* the server's own word, whatever rules make of it */
     x->ask = INTROSPECT_ASK_SCHEMA;
     x->n_ask = strlen(x->ask);
@@ -328,6 +343,10 @@ int reply_order_own(struct exchange *x, const struct applied *a) {
     return r < 0 ? r : order_list(x, a, &a->rule->then, ENGINE_OWN_COMMAND);
 }
 
+int reply_order_finally(struct exchange *x, const struct applied *a) {
+    return order_list(x, a, &a->rule->finally, ENGINE_OWN_COMMAND);
+}
+
 void reply_fail(struct exchange *x, const struct rule *rule, const char *why) {
     x->failed_rule = rule;
     x->failed_why = why;
@@ -337,6 +356,7 @@ void reply_fail(struct exchange *x, const struct rule *rule, const char *why) {
 static void next_hop(struct exchange *x) {
     x->stage = ENGINE_FIND;
     x->rule = NULL;
+    x->n_tried = 0;
     if (x->from_client)
         x->hop++;
     else
@@ -412,10 +432,13 @@ static bool is_denied(const struct exchange *x) {
 /* an event or greeting, or a command with one picture on the server's side.  Return: 0: *ret is the order; 1: go on; -ENOMEM */
 static int write_message(struct exchange *x, const struct picture_list *to,
                          enum engine_outcome *ret) {
+    _cleanup_(fdpicture_drop) struct engine_fd fd = {NULL};
     struct applied *a;
     int r;
 
-    r = rewrite(x, &to->picture[0]);
+    r = fdpicture_build(x, server_side(x), &to->picture[0], &fd);
+    if (r == 0)
+        r = rewrite(x, &to->picture[0]);
     if (r < 0)
         return r;
     if (r > 0) {
@@ -430,6 +453,7 @@ static int write_message(struct exchange *x, const struct picture_list *to,
     a = new_applied(x);
     if (!a)
         return -ENOMEM;
+    fdpicture_move(&x->message_fd, &fd);
     r = conform(x);
     if (r == 0)
         r = memory_remember(x, x->rule, x->bindings);
@@ -546,7 +570,7 @@ static int find(struct exchange *x, enum engine_outcome *ret) {
         *ret = x->is_hidden ? ENGINE_DROP : ENGINE_PASS;
         return 0;
     }
-    if (x->message.kind == FRAME_EVENT) {
+    if (x->message.kind == FRAME_EVENT && x->n_tried == 0) {
         r = look_for_waits(x);
         if (r < 0)
             return r;
@@ -568,6 +592,14 @@ static int find(struct exchange *x, enum engine_outcome *ret) {
     return r < 0 ? r : 1;
 }
 
+/* what was recalled and asked for tells whether the rule is the one; if not, the next that matches may be */
+static void choose(struct exchange *x) {
+    x->stage = ENGINE_CONFORMING;
+    for (size_t i = 0; i < x->rule->n_needs; i++)
+        if (!bindings_has(x->bindings, x->rule->needs[i]))
+            x->stage = ENGINE_FIND;
+}
+
 static int step_on(struct exchange *x, enum engine_outcome *ret) {
     int r;
 
@@ -578,7 +610,7 @@ static int step_on(struct exchange *x, enum engine_outcome *ret) {
         r = next_ask(x);
         *ret = ENGINE_ASK;
         if (r == 1)
-            x->stage = ENGINE_CONFORMING;
+            choose(x);
         return r;
     case ENGINE_CONFORMING:
         r = ask_types(x);

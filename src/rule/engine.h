@@ -23,6 +23,7 @@
 #include "qmp/message.h"
 #include "rule/bindings.h"
 #include "rule/facts.h"
+#include "rule/fdtable.h"
 #include "rule/program.h"
 #include "rule/selection.h"
 
@@ -32,6 +33,7 @@ struct engine {
     struct selection *selection;
     bool has_server;
     struct version server; /* its version, from the greeting */
+    struct fdtable fds;
     struct facts facts;
     struct list waits; /* struct exchange.in_waits: commands with an "until" that was not met yet */
     int64_t wall_us;   /* now, for the timestamp of an event made here */
@@ -68,6 +70,12 @@ struct applied {
     bool is_until_met;
 };
 
+/* a file descriptor that goes with a command */
+struct engine_fd {
+    struct fdtable_entry *entry; /* NULL: none that a rule speaks of */
+    struct fdlook_wish wish;
+};
+
 enum engine_stage {
     ENGINE_FIND,
     ENGINE_ASKING,
@@ -84,11 +92,15 @@ struct exchange {
     bool is_changed; /* message.text is not what came */
     bool is_hidden;  /* an event that an "until" keeps from the client */
     struct message message, reply;
+    struct fdtable_entry *fd;    /* came with the command; NULL: none, or no rule wants to know */
+    struct engine_fd message_fd; /* goes with it, in the place of those that came */
     bool is_reply_changed;
     size_t first_hop, hop;
     struct applied *applied; /* the latest first */
     const char *names[8];    /* of a command, on its way: for rules on replies to commands */
     size_t n_names;
+
+    size_t n_tried; /* rules at hop that were looked at: the next ones may still apply */
 
     /* the rule at hop that is being applied */
     enum engine_stage stage;
@@ -102,6 +114,7 @@ struct exchange {
 
     const char *ask;
     size_t n_ask, ask_hop;
+    struct engine_fd ask_fd;
 
     struct engine_own *own, **own_last;
     const struct rule
@@ -109,7 +122,12 @@ struct exchange {
     const char *failed_why;
 };
 
-void engine_init(struct engine *e, const struct program *program, size_t max_facts);
+struct engine_limits {
+    size_t max_facts, max_facts_bytes, max_kept_fds;
+};
+
+void engine_init(struct engine *e, const struct program *program,
+                 const struct engine_limits *limits);
 void engine_deinit(struct engine *e);
 
 enum {

@@ -26,8 +26,9 @@ static void fault_key(struct examples *e, const struct json *member, const char 
     diag_add(
         e->diags, DIAG_ERROR, e->source, (size_t)(member->key_text - e->source->text),
         member->n_key_text,
-        near ? way_out
-             : "an example has old, new, one-way, ask, then, emit, emit-before, until and first",
+        near
+            ? way_out
+            : "an example has old, new, one-way, ask, then, finally, emit, emit-before, until and first",
         "unknown key \"%.*s\" in an example", (int)member->n_key, member->key);
     e->is_invalid = true;
 }
@@ -72,11 +73,11 @@ static const struct {
     const char *key;
     void (*check)(struct examples *e, const struct json *value);
 } keys[] = {
-    {"old", check_side},        {"new", check_side},
-    {"one-way", check_one_way}, {"ask", check_messages},
-    {"then", check_messages},   {"emit", check_messages},
-    {"until", check_messages},  {"emit-before", check_messages},
-    {"first", check_list},
+    {"old", check_side},         {"new", check_side},
+    {"one-way", check_one_way},  {"ask", check_messages},
+    {"then", check_messages},    {"emit", check_messages},
+    {"until", check_messages},   {"emit-before", check_messages},
+    {"finally", check_messages}, {"first", check_list},
 };
 
 static void check_member(struct examples *e, const struct json *member) {

@@ -10,13 +10,15 @@
 
 struct fact {
     struct list in_facts;
-    char *table, *key, *value; /* JSON texts but for the table */
+    char *table, *key, *value; /* JSON texts but for the table; value is NULL: it is being made */
+    struct fdtable_entry *fd;  /* NULL: none */
 };
 
 static void *fact_free(struct fact *fact) {
     if (!fact)
         return NULL;
     list_remove(&fact->in_facts);
+    fdtable_unkeep(fact->fd);
     free(fact->table);
     free(fact->key);
     free(fact->value);
@@ -24,16 +26,19 @@ static void *fact_free(struct fact *fact) {
     return NULL;
 }
 
-void facts_init(struct facts *f, size_t max) {
+void facts_init(struct facts *f, size_t max, size_t max_bytes) {
+    *f = (struct facts){.max = max, .max_bytes = max_bytes};
     list_init(&f->all);
-    f->n = 0;
-    f->max = max;
 }
 
 void facts_deinit(struct facts *f) {
     list_for_each_safe(i, &f->all)
         fact_free(list_entry(i, struct fact, in_facts));
-    f->n = 0;
+    f->n = f->n_bytes = 0;
+}
+
+static size_t size_of(const struct fact *fact) {
+    return strlen(fact->table) + strlen(fact->key) + strlen(fact->value);
 }
 
 /* keys are compared as strings decoded, so a key is written anew */
@@ -78,7 +83,8 @@ static char *merged(const struct json *before, const struct json *value) {
     return buffer_steal_string(&b);
 }
 
-static struct fact *add(struct facts *f, const char *table, char *key) {
+/* a fact without a value yet, in no list */
+static struct fact *new_fact(const char *table, char **key) {
     struct fact *fact = calloc(1, sizeof(*fact));
 
     if (!fact)
@@ -87,45 +93,68 @@ static struct fact *add(struct facts *f, const char *table, char *key) {
     fact->table = strdup(table);
     if (!fact->table)
         return fact_free(fact);
-    fact->key = key;
-    list_append(&f->all, &fact->in_facts);
-    f->n++;
+    fact->key = steal(*key);
     return fact;
 }
 
+/* @fd takes the place of what @fact holds.  Return: 0, FACTS_E_FULL */
+static int set_fd(struct fact *fact, struct fdtable_entry *fd) {
+    struct fdtable_entry *before = fdtable_ref(fact->fd);
+    bool is_full;
+
+    fdtable_unkeep(fact->fd); /* first: the new one may have its place */
+    is_full = fdtable_keep(fd) != 0;
+    fact->fd = is_full ? before : fd;
+    if (is_full && before)
+        fdtable_keep(before); /* there is room: what was full had it among the others */
+    fdtable_unref(before);
+    return is_full ? FACTS_E_FULL : 0;
+}
+
+/* @text, consumed, becomes the value of @fact, if there is room.  Return: 0, FACTS_E_FULL */
+static int set_value(struct facts *f, struct fact *fact, char *text, struct fdtable_entry *fd) {
+    bool is_new = list_is_empty(&fact->in_facts);
+    size_t n_before = is_new ? 0 : size_of(fact);
+    size_t n = strlen(fact->table) + strlen(fact->key) + strlen(text);
+
+    if ((is_new && f->n >= f->max) || f->n_bytes - n_before + n > f->max_bytes ||
+        (fd && fd != fact->fd && set_fd(fact, fd))) {
+        free(text);
+        return FACTS_E_FULL;
+    }
+    free(fact->value);
+    fact->value = text;
+    f->n_bytes = f->n_bytes - n_before + n;
+    if (is_new) {
+        list_append(&f->all, &fact->in_facts);
+        f->n++;
+    }
+    return 0;
+}
+
 int facts_remember(struct facts *f, const char *table, const struct json *key,
-                   const struct json *value) {
+                   const struct json *value, struct fdtable_entry *fd) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     _cleanup_(freep) char *k = key_text(key);
     struct json *before = NULL;
     struct fact *fact;
     char *text;
-    int r;
+    int r = 0;
 
     if (!k)
         return -ENOMEM;
     fact = find(f, table, k);
-    if (!fact && f->n >= f->max)
-        return FACTS_E_FULL;
-    if (fact) {
+    if (fact)
         r = span_read(&arena, fact->value, strlen(fact->value), &before);
-        if (r)
-            return error_fold(r);
-    }
-    text = merged(before, value);
-    if (!text)
-        return -ENOMEM;
-    if (!fact) {
-        fact = add(f, table, k);
-        if (!fact) {
-            free(text);
-            return -ENOMEM;
-        }
-        k = NULL;
-    }
-    free(fact->value);
-    fact->value = text;
-    return 0;
+    else
+        fact = new_fact(table, &k);
+    if (r)
+        return error_fold(r);
+    text = fact ? merged(before, value) : NULL;
+    r = text ? set_value(f, fact, text, fd) : -ENOMEM;
+    if (r && fact && list_is_empty(&fact->in_facts))
+        fact_free(fact);
+    return r;
 }
 
 int facts_recall(const struct facts *f, struct arena *arena, const char *table,
@@ -156,15 +185,16 @@ void facts_forget(struct facts *f, const char *table, const struct json *key) {
     struct fact *fact = k ? find(f, table, k) : NULL;
 
     if (fact) {
-        fact_free(fact);
         f->n--;
+        f->n_bytes -= size_of(fact);
+        fact_free(fact);
     }
 }
 
 int facts_visit(const struct facts *f, facts_visit_fn visit, void *userdata) {
     list_for_each(i, &f->all) {
         const struct fact *fact = list_entry(i, struct fact, in_facts);
-        int r = visit(userdata, fact->table, fact->key, fact->value);
+        int r = visit(userdata, fact->table, fact->key, fact->value, fact->fd);
 
         if (r)
             return r;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rule/fdshape.h"
 #include "rule/load_parts.h"
 #include "rule/picture.h"
 
@@ -60,7 +61,7 @@ static void check_sides(struct load *l, const struct json *value, struct rule *r
 
 /* a rule that works in one orientation only has to say so */
 static void check_orientation(struct load *l, const struct json *value, const struct rule *rule) {
-    static const char *const one_way[] = {"ask", "then", "emit", "emit-before", "until"};
+    static const char *const one_way[] = {"ask", "then", "finally", "emit", "emit-before", "until"};
 
     if (rule->for_client == RULE_FOR_BOTH) {
         for (size_t i = 0; i < ARRAY_SIZE(one_way); i++)
@@ -95,16 +96,22 @@ static void check_use(struct load *l, const struct json *value, const struct rul
         const char *message;
     } uses[] = {
         {"command", PICTURE_ERROR, "\"command\" belongs to a rule for errors"},
+        {"finally", PICTURE_COMMAND, "\"finally\" belongs to a rule for a command"},
         {"until", PICTURE_COMMAND, "\"until\" belongs to a rule for a command"},
         {"conform", PICTURE_COMMAND, "\"conform\" belongs to a rule for a command"},
         {"after-reply", PICTURE_EVENT, "\"after-reply\" belongs to a rule for an event"},
     };
-    const struct json *hide = json_member(value, "hide"), *timeout = json_member(value, "timeout");
+    const struct json *hide = json_member(value, "hide"), *timeout = json_member(value, "timeout"),
+                      *needs = json_member(value, "needs");
     bool has_until = json_member(value, "until"), has_after = json_member(value, "after-reply");
 
     for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
         if (json_member(value, uses[i].key) && rule->kind != uses[i].kind)
             load_fault_at_key(l, json_member(value, uses[i].key), "leave it out", uses[i].message);
+    if (needs && !json_member(value, "ask") && !json_member(value, "recall"))
+        load_fault_at_key(l, needs,
+                          "leave it out: the pictures tell which messages the rule is for",
+                          "\"needs\" is for what \"ask\" or \"recall\" bind, and neither is there");
     if (hide && !has_until)
         load_fault_at_key(l, hide, "add \"until\": {\"event\": …}",
                           "\"hide\" says something of \"until\", which is not there");
@@ -116,8 +123,8 @@ static void check_use(struct load *l, const struct json *value, const struct rul
 
 /* errors are rewritten on their way and the greeting before all else: neither can wait, nor order anything */
 static void check_alone(struct load *l, const struct json *value, const struct rule *rule) {
-    static const char *const keys[] = {"ask",      "then",   "emit",  "emit-before",
-                                       "remember", "recall", "forget"};
+    static const char *const keys[] = {"ask",      "then",   "finally", "emit", "emit-before",
+                                       "remember", "recall", "forget",  "needs"};
 
     if (rule->kind != PICTURE_ERROR && rule->kind != PICTURE_GREETING)
         return;
@@ -194,6 +201,50 @@ static void check_versions(struct load *l, const struct json *value, struct rule
             "\"new-since\" is later than \"old-until\": in between a server would have neither form");
 }
 
+/* --- file descriptors ---------------------------------------------------------------------------- */
+
+static bool has_fd(const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].fd)
+            return true;
+    return false;
+}
+
+static void check_sent_fds(struct load *l, const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].fd && !fdshape_is_sent(list->picture[i].fd, l->source, l->diags))
+            l->is_invalid = true;
+}
+
+/* what is ordered after the reply goes without any: by then they may be forgotten */
+static void check_no_fds(struct load *l, const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].fd) {
+            diag_add(l->diags, DIAG_ERROR, l->source, list->picture[i].fd->at,
+                     list->picture[i].fd->n_at, "send it by \"ask\", or as a step",
+                     "no file descriptor can go with this command");
+            l->is_invalid = true;
+        }
+}
+
+/* the client's side reads one, the server's side and what is asked send one: it cannot be both */
+static void check_fds(struct load *l, const struct json *value, const struct rule *rule) {
+    enum vars_side server = rule->for_client == RULE_FOR_NEW_CLIENT ? VARS_OLD : VARS_NEW;
+
+    if (!has_fd(&rule->side[VARS_OLD]) && !has_fd(&rule->side[VARS_NEW]) && !has_fd(&rule->ask) &&
+        !has_fd(&rule->then) && !has_fd(&rule->finally))
+        return;
+    if (rule->for_client == RULE_FOR_BOTH) {
+        load_fault(l, value, "add \"for\": \"old-client\" or \"for\": \"new-client\"",
+                   "\"fd\" cannot be reversed");
+        return;
+    }
+    check_sent_fds(l, &rule->side[server]);
+    check_sent_fds(l, &rule->ask);
+    check_no_fds(l, &rule->then);
+    check_no_fds(l, &rule->finally);
+}
+
 void load_check_rule(struct load *l, const struct json *value, struct rule *rule) {
     if (!has_both_sides(l, value) || l->is_invalid)
         return;
@@ -201,6 +252,7 @@ void load_check_rule(struct load *l, const struct json *value, struct rule *rule
     check_orientation(l, value, rule);
     check_use(l, value, rule);
     check_alone(l, value, rule);
+    check_fds(l, value, rule);
     check_versions(l, value, rule);
     if (!l->is_invalid && rule->side[VARS_OLD].is_null != rule->side[VARS_NEW].is_null)
         check_null(l, value, rule);

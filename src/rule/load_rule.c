@@ -92,6 +92,10 @@ static int rule_then(struct load_rule *lr, const struct json *value) {
     return pictures_of(lr, value, PICTURE_COMMAND, &lr->rule->then);
 }
 
+static int rule_finally(struct load_rule *lr, const struct json *value) {
+    return pictures_of(lr, value, PICTURE_COMMAND, &lr->rule->finally);
+}
+
 static int rule_emit(struct load_rule *lr, const struct json *value) {
     return pictures_of(lr, value, PICTURE_EVENT, &lr->rule->emit);
 }
@@ -140,6 +144,33 @@ static int rule_after_reply(struct load_rule *lr, const struct json *value) {
     return load_names(lr->load, value, &lr->rule->after_reply);
 }
 
+struct fact_fds {
+    const struct vars *vars;
+    struct fact_picture *fact;
+    bool has_two;
+};
+
+static void fact_fd_visit(void *userdata, const struct pattern *p, size_t var, bool is_optional) {
+    struct fact_fds *f = userdata;
+
+    (void)p, (void)is_optional;
+    if (!f->vars->var[var].is_fd)
+        return;
+    f->has_two = f->fact->has_fd && f->fact->fd_var != var;
+    f->fact->has_fd = true;
+    f->fact->fd_var = var;
+}
+
+static void find_fact_fd(struct load_rule *lr, const struct json *entry,
+                         struct fact_picture *fact) {
+    struct fact_fds f = {&lr->rule->vars, fact, false};
+
+    pattern_visit(&fact->value, false, fact_fd_visit, &f);
+    if (f.has_two)
+        load_fault(lr->load, entry, "use a table of its own for the other one",
+                   "only one file descriptor can be kept under a key");
+}
+
 static int compile_fact(struct load_rule *lr, const struct json *table, struct fact_picture *fact,
                         bool has_value) {
     const struct json *entry =
@@ -165,7 +196,10 @@ static int compile_fact(struct load_rule *lr, const struct json *table, struct f
     r = load_fold(lr->load, pattern_compile(&lr->compiler, key, &fact->key));
     if (r < 0)
         return r;
-    return load_fold(lr->load, pattern_compile(&lr->compiler, entry, &fact->value));
+    r = load_fold(lr->load, pattern_compile(&lr->compiler, entry, &fact->value));
+    if (r == 0)
+        find_fact_fd(lr, entry, fact);
+    return r;
 }
 
 static int facts(struct load_rule *lr, const struct json *value, struct fact_list *ret,
@@ -266,6 +300,38 @@ static int rule_examples(struct load_rule *lr, const struct json *value) {
     return load_fold(lr->load, examples_check(value, lr->load->source, lr->load->diags));
 }
 
+static bool is_var(const struct json *value, const char *name) {
+    size_t n = strlen(name);
+
+    return value->type == JSON_STRING && value->n_string == n + 1 && value->string[0] == '$' &&
+           memcmp(value->string + 1, name, n) == 0;
+}
+
+static void need_var(struct load_rule *lr, const struct json *value) {
+    const struct vars *vars = &lr->rule->vars;
+
+    for (size_t i = 0; i < vars->n; i++)
+        if (is_var(value, vars->var[i].name)) {
+            lr->rule->needs[lr->rule->n_needs++] = i;
+            return;
+        }
+    load_fault(lr->load, value, "for example [\"$id\"], which \"recall\" or \"ask\" binds",
+               "\"needs\" is a list of variables of this rule");
+}
+
+static int rule_needs(struct load_rule *lr, const struct json *value) {
+    size_t n = value->type == JSON_ARRAY ? value->n_items : 0;
+
+    lr->rule->needs = arena_alloc(lr->load->arena, (n + 1) * sizeof(*lr->rule->needs));
+    if (!lr->rule->needs)
+        return -ENOMEM;
+    if (n == 0)
+        need_var(lr, value);
+    for (size_t i = 0; i < n; i++)
+        need_var(lr, &value->items[i]);
+    return 0;
+}
+
 static int rule_vars(struct load_rule *lr, const struct json *value) {
     size_t n = lr->rule->vars.n;
     int r;
@@ -298,6 +364,7 @@ static const struct {
     {"new", rule_new},
     {"ask", rule_ask},
     {"then", rule_then},
+    {"finally", rule_finally},
     {"emit-before", rule_emit_before},
     {"emit", rule_emit},
     {"until", rule_until},
@@ -308,6 +375,7 @@ static const struct {
     {"recall", rule_recall},
     {"forget", rule_forget},
     {"conform", rule_conform},
+    {"needs", rule_needs},
     {"vars", rule_vars},
     {"examples", rule_examples},
 };

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "json/span.h"
 #include "rule/build.h"
+#include "rule/fdpicture.h"
 #include "rule/match.h"
 #include "rule/reply.h"
 
@@ -45,7 +46,8 @@ int memory_remember(struct exchange *x, const struct rule *rule, const struct bi
             return r;
         if (r > 0)
             continue; /* not everything is known yet: perhaps when the reply has come */
-        r = facts_remember(&x->engine->facts, fact->table, key, value);
+        r = facts_remember(&x->engine->facts, fact->table, key, value,
+                           fdpicture_of_fact(x, fact, b));
         if (r < 0)
             return r;
         if (r > 0)

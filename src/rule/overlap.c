@@ -399,14 +399,25 @@ static const struct picture *own_server_command(const struct pair *pair) {
 
 enum overlap { OVERLAP_NONE, OVERLAP_SOME, OVERLAP_UNLESS_LACKED, OVERLAP_ALL };
 
+/* what one says of a file descriptor, the other may leave open */
+static bool fds_cover(struct pair *pair, const struct picture *a, const struct picture *b) {
+    return !a->fd || (b->fd && covers(pair, a->fd, b->fd));
+}
+
+static bool fds_meet(struct pair *pair, const struct picture *a, const struct picture *b) {
+    return !a->fd || !b->fd || meets(pair, a->fd, b->fd);
+}
+
 static bool is_above_wider(struct pair *pair, const struct picture *above,
                            const struct picture *below) {
     pair->met = arena_alloc(pair->arena, (pair->above->vars.n + 1) * sizeof(*pair->met));
     if (!pair->met)
         pair->failed = true;
+    if (pair->above->n_needs > 0)
+        return false; /* it gives way to the one below when it lacks something */
     return pair->met && works_wherever(pair->above, pair->below, pair->client) &&
            has_commands(pair->above, pair->below, true) &&
-           covers(pair, &above->message, &below->message);
+           covers(pair, &above->message, &below->message) && fds_cover(pair, above, below);
 }
 
 /* the specific one above the general one is how rules are to stand */
@@ -419,7 +430,9 @@ static bool is_below_wider(const struct pair *pair, const struct picture *above,
                            .below = pair->above};
 
     swapped.met = arena_alloc(pair->arena, (pair->below->vars.n + 1) * sizeof(*swapped.met));
-    if (!swapped.met || covers(&swapped, &below->message, &above->message) || swapped.failed) {
+    if (!swapped.met ||
+        (covers(&swapped, &below->message, &above->message) && fds_cover(&swapped, below, above)) ||
+        swapped.failed) {
         *reterr_failed = *reterr_failed || !swapped.met || swapped.failed;
         return true;
     }
@@ -435,7 +448,7 @@ static enum overlap compare(struct pair *pair, const struct picture *above,
         !has_commands(pair->above, pair->below, false) ||
         has_ties(pair, pair->above, &above->message) ||
         has_ties(pair, pair->below, &below->message) ||
-        !meets(pair, &above->message, &below->message) ||
+        !meets(pair, &above->message, &below->message) || !fds_meet(pair, above, below) ||
         is_below_wider(pair, above, below, &pair->failed))
         return OVERLAP_NONE;
     return OVERLAP_SOME;

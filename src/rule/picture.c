@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rule/fdshape.h"
+
 static int fault(struct pattern_compiler *c, const struct json *value, const char *way_out,
                  const char *message) {
     diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(value->text - c->source->text),
@@ -26,9 +28,9 @@ const char *picture_kind_name(enum picture_kind kind) {
 static const struct {
     enum picture_kind kind;
     const char *key;
-    const char *keys[5];
+    const char *keys[6];
 } kinds[] = {
-    {PICTURE_COMMAND, "execute", {"execute", "arguments", "return", "error", NULL}},
+    {PICTURE_COMMAND, "execute", {"execute", "arguments", "fd", "return", "error", NULL}},
     {PICTURE_EVENT, "event", {"event", "data", NULL}},
     {PICTURE_GREETING, "QMP", {"QMP", NULL}},
     {PICTURE_ERROR, "error", {"error", NULL}},
@@ -127,6 +129,19 @@ static int compile_reply(struct pattern_compiler *c, const struct json *m, struc
     return compile_root_member(c, m, root);
 }
 
+static int compile_fd(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
+    ret->fd = arena_alloc(c->arena, sizeof(*ret->fd));
+    return ret->fd ? fdshape_compile(c, m, ret->fd) : -ENOMEM;
+}
+
+static int compile_member(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
+    if (ret->kind == PICTURE_COMMAND && is_reply_key(m))
+        return compile_reply(c, m, ret);
+    if (ret->kind == PICTURE_COMMAND && json_key_is(m, "fd"))
+        return compile_fd(c, m, ret);
+    return compile_root_member(c, m, &ret->message);
+}
+
 int picture_compile(struct pattern_compiler *c, const struct json *value, struct picture *ret) {
     int kind, r, worst;
 
@@ -149,9 +164,7 @@ int picture_compile(struct pattern_compiler *c, const struct json *value, struct
 
         if (!is_known(kinds[kind].keys, m))
             continue;
-        r = ret->kind == PICTURE_COMMAND && is_reply_key(m)
-                ? compile_reply(c, m, ret)
-                : compile_root_member(c, m, &ret->message);
+        r = compile_member(c, m, ret);
         if (r < 0)
             return r;
         worst = r > 0 ? PICTURE_E_INVALID : worst;

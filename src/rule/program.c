@@ -30,6 +30,7 @@ struct program {
     struct name_entry *table; /* a power of two of slots, at most half full */
     size_t n_slots;
     size_t n_uses[_PROGRAM_ROLE_N];
+    bool has_fds;
 };
 
 /* --- the index of names ------------------------------------------------------------------------ */
@@ -127,6 +128,13 @@ static int index_side(struct program *p, const struct rule *rule, enum vars_side
     return 0;
 }
 
+static bool shows_fd(const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].fd)
+            return true;
+    return false;
+}
+
 static int index_rule(struct program *p, const struct rule *rule) {
     int r;
 
@@ -135,6 +143,7 @@ static int index_rule(struct program *p, const struct rule *rule) {
         if (r < 0)
             return r;
     }
+    p->has_fds = p->has_fds || shows_fd(&rule->side[VARS_OLD]) || shows_fd(&rule->side[VARS_NEW]);
     for (size_t i = 0; i < rule->until.n; i++) {
         r = add_use(p, PROGRAM_UNTIL, rule->until.picture[i].name, rule->until.picture[i].n_name,
                     rule, VARS_OLD);
@@ -181,6 +190,10 @@ struct program_uses program_find(const struct program *p, enum program_role role
         return (struct program_uses){NULL, 0};
     e = find_slot(p, role, name, n_name);
     return (struct program_uses){e->use, e->is_used ? e->n_use : 0};
+}
+
+bool program_has_fds(const struct program *p) {
+    return p->has_fds;
 }
 
 bool program_has(const struct program *p, enum program_role role) {

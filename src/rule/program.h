@@ -71,6 +71,9 @@ bool program_client_version(const struct program *p, struct version *ret);
 /* does a file refuse whatever its rules do not mention ("default": "deny")? */
 bool program_is_deny(const struct program *p);
 
+/* does any rule speak of file descriptors? */
+bool program_has_fds(const struct program *p);
+
 /* what a name is looked up as */
 enum program_role {
     PROGRAM_COMMAND,  /* the command a picture shows */

@@ -160,10 +160,12 @@ static int back_one(struct exchange *x, size_t hop) {
         r = apply_pictures(x, a);
     if (r > 0)
         r = x->reply.kind == FRAME_ERROR ? apply_error_rules(x, reply_file_at(x->engine, hop)) : 0;
-    if (r < 0 || !a || !is_success)
+    if (r < 0 || !a)
         return r;
-    r = memory_remember(x, a->rule, a->bindings);
-    return r < 0 ? r : reply_order_own(x, a);
+    r = is_success ? memory_remember(x, a->rule, a->bindings) : 0;
+    if (r == 0 && is_success)
+        r = reply_order_own(x, a);
+    return r < 0 ? r : reply_order_finally(x, a);
 }
 
 int reply_back(struct exchange *x, size_t hop) {
@@ -232,6 +234,8 @@ int reply_local(struct exchange *x, const struct applied *a) {
         r = set_reply(x, text.data, text.n);
     if (r == 0 && x->reply.kind == FRAME_RETURN)
         r = reply_order_own(x, a);
+    if (r == 0)
+        r = reply_order_finally(x, a);
     return r < 0 || a->hop == 0 ? r : reply_back(x, a->hop - 1);
 }
 
@@ -279,8 +283,8 @@ bool engine_wants_reply(const struct exchange *x) {
         const struct rule *rule = a->rule;
 
         if (picture_has_reply(a->client) || picture_has_reply(a->server) || rule->until.n ||
-            rule->then.n || rule->emit.n || rule->emit_before.n || rule->remember.n ||
-            rule->forget.n)
+            rule->then.n || rule->finally.n || rule->emit.n || rule->emit_before.n ||
+            rule->remember.n || rule->forget.n)
             return true;
     }
     return is_reply_of_used(x) ||

@@ -22,6 +22,7 @@ struct picture {
     const char *name; /* of the command or event; NULL for the others */
     size_t n_name;
     struct pattern message; /* the whole object, without "return" and "error" of a command */
+    struct pattern *fd;     /* COMMAND: the file descriptor that comes with it; NULL: not shown */
     struct pattern
         *reply[2];   /* COMMAND: the whole reply object, by enum reply_kind; NULL: not shown */
     size_t at, n_at; /* its place in the file */
@@ -41,6 +42,8 @@ struct fact_picture {
     const char *table;
     struct pattern key;
     struct pattern value; /* an object; unused by `forget` */
+    bool has_fd;
+    size_t fd_var; /* the number of a file descriptor, which is kept open */
 };
 
 struct fact_list {
@@ -70,6 +73,7 @@ struct rule {
         *commands; /* ERROR: replies to these commands only; NULL-terminated; NULL: to any */
 
     struct picture_list ask, then;         /* the server's dialect */
+    struct picture_list finally;           /* likewise: after the reply, whatever it says */
     struct picture_list emit, emit_before; /* the client's dialect */
     struct picture_list until;             /* the server's dialect */
     bool hide;
@@ -77,6 +81,8 @@ struct rule {
     const char **
         after_reply; /* an event waits for the replies to these commands in flight; NULL-terminated; NULL: no */
     struct fact_list remember, recall, forget;
+    size_t *needs; /* variables without which, once all is recalled and asked, it does not apply */
+    size_t n_needs;
 
     enum conform_by conform;
     struct picture conform_ask; /* CONFORM_ASK: the command whose reply lists the types */

@@ -41,6 +41,7 @@ struct var {
     size_t n_map;
     const struct json
         *fallback;   /* "default": the old side's value when nothing bound it; NULL: none */
+    bool is_fd;      /* the number of a file descriptor */
     size_t at, n_at; /* where it was first met, in the rule file */
 };
 

@@ -21,7 +21,7 @@ static const struct json *json(const char *text) {
 
 static void setup(size_t max) {
     arena = (struct arena)ARENA_INIT;
-    facts_init(&facts, max);
+    facts_init(&facts, max, SIZE_MAX);
 }
 
 static void cleanup(void) {
@@ -30,7 +30,7 @@ static void cleanup(void) {
 }
 
 static int keep(const char *table, const char *key, const char *value) {
-    return facts_remember(&facts, table, json(key), json(value));
+    return facts_remember(&facts, table, json(key), json(value), NULL);
 }
 
 static bool is_kept(const char *table, const char *key, const char *expected) {
@@ -83,7 +83,7 @@ TEST(facts, outlive_what_they_were_read_from) {
 
     setup(1);
     cr_assert(eq(int, json_read(&other, text, strlen(text), false, &value, NULL), 0));
-    cr_assert(eq(int, facts_remember(&facts, "t", json("1"), value), 0));
+    cr_assert(eq(int, facts_remember(&facts, "t", json("1"), value, NULL), 0));
     arena_deinit(&other);
     memset(text, 'x', sizeof(text));
     cr_assert(is_kept("t", "1", "{\"v\": \"abc\"}"));
@@ -103,6 +103,22 @@ TEST(facts, no_more_than_max_are_kept) {
     cleanup();
 }
 
+TEST(facts, no_more_than_max_bytes_are_kept) {
+    setup(10);
+    facts.max_bytes = 20; /* t, 1, {"v": 1} are ten */
+    cr_assert(eq(int, keep("t", "1", "{\"v\": 1}"), 0));
+    cr_assert(eq(sz, facts.n_bytes, 10));
+    cr_assert(eq(int, keep("t", "2", "{\"v\": 12}"), FACTS_E_FULL));
+    cr_assert(is_none("t", "2"));
+    cr_assert(eq(int, keep("t", "2", "{\"v\": 2}"), 0));
+    cr_assert(eq(int, keep("t", "1", "{\"v\": 12}"), FACTS_E_FULL));
+    cr_assert(is_kept("t", "1", "{\"v\": 1}"), "it stays as it was");
+    facts_forget(&facts, "t", json("2"));
+    cr_assert(eq(sz, facts.n_bytes, 10));
+    cr_assert(eq(int, keep("t", "1", "{\"v\": 12}"), 0));
+    cleanup();
+}
+
 TEST(facts, forgetting_what_is_not_there_does_nothing) {
     setup(2);
     facts_forget(&facts, "t", json("1"));
@@ -112,8 +128,9 @@ TEST(facts, forgetting_what_is_not_there_does_nothing) {
     cleanup();
 }
 
-static int collect(void *userdata, const char *table, const char *key_text,
-                   const char *value_text) {
+static int collect(void *userdata, const char *table, const char *key_text, const char *value_text,
+                   const struct fdtable_entry *fd) {
+    cr_assert(eq(ptr, (void *)fd, NULL));
     buffer_printf(userdata, "%s %s %s\n", table, key_text, value_text);
     return 0;
 }
