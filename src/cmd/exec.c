@@ -27,6 +27,7 @@
 #include "cmd/command.h"
 #include "cmd/options.h"
 #include "cmd/qemu_args.h"
+#include "cmd/settings.h"
 #include "io/address.h"
 #include "io/listener.h"
 #include "io/takeover.h"
@@ -37,21 +38,24 @@
 
 enum {
     EXEC_MAX_WORDS = 64,     /* of a relay's command line */
+    EXEC_MAX_OWN = 7,        /* likewise, of what no other has */
     EXEC_START_MS = 10000,   /* for a relay to be ready */
     EXEC_FIRST_FREE_FD = 16, /* fds are put there before they get their numbers */
 };
 
 /* what stands between one monitor and its clients */
 struct relay {
-    int front;    /* clients connect to this */
-    char *back;   /* QEMU listens there */
-    int lifeline; /* our end, to be QEMU's */
-    char *made;   /* a path that we put there and that must go when we fail */
+    int front;               /* clients connect to this */
+    char *back;              /* QEMU listens there */
+    int lifeline;            /* our end, to be QEMU's */
+    char *made;              /* a path that we put there and that must go when we fail */
+    char *own[EXEC_MAX_OWN]; /* more of its command line; NULL ends it */
 };
 
 struct exec {
     const char *words[EXEC_MAX_WORDS]; /* for each relay: its options */
     size_t n_words;
+    struct conf conf; /* what they come to */
     const char *log;
     char **argv; /* QEMU's */
     struct arena arena;
@@ -68,7 +72,15 @@ static const struct command_option exec_options[] = {
     {260, "no-rules", NULL, "let everything pass unchanged"},
     {261, "no-probe", NULL, "do not ask QEMU which commands it has"},
     {262, "log-level", "LEVEL", "error, warning, info or debug"},
-    {263, "config", "FILE", "a file that may say all this"},
+    {263, SETTINGS_CONFIG, "FILE", "a file that may say all this"},
+    {264, "compact", NULL, "send commands in short"},
+    {265, "drain-timeout", "SECONDS", "how long sessions may go on after a signal to end"},
+    {266, "control", "PATH", "a socket for \"qmp-shim status\""},
+    {267, "metrics", "PATH", "a file of metrics"},
+    {268, "trace", "FILE", "record all traffic there"},
+    {269, "trace-size", "MIB", "at this size FILE becomes FILE.1"},
+    {270, "redact", "FILE", "which members of commands are secret"},
+    {271, "no-redact", NULL, "record secrets, too"},
     {.name = NULL},
 };
 
@@ -198,18 +210,42 @@ static void relay_set_environment(void) {
     unsetenv("WATCHDOG_USEC");
 }
 
+/*
+ * What one process alone can write or listen on, the @n-th has with .N behind
+ * it.  Return: 0 or -ENOMEM
+ */
+static int relay_own_paths(const struct exec *e, struct relay *relay, size_t n) {
+    const struct {
+        const char *option, *path;
+    } paths[] = {
+        {"--control", e->conf.control}, {"--metrics", e->conf.metrics}, {"--trace", e->conf.trace}};
+    size_t n_own = 0;
+
+    if (n == 1)
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        if (!paths[i].path)
+            continue;
+        relay->own[n_own] = strdup(paths[i].option);
+        if (!relay->own[n_own++] || asprintf(&relay->own[n_own++], "%s.%zu", paths[i].path, n) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 /* never returns */
 static void relay_become(const struct exec *e, const struct relay *relay, int lifeline, int log) {
-    const char *words[EXEC_MAX_WORDS + 8] = {"qmp-shim", "run", "--connect", relay->back};
+    const char *words[EXEC_MAX_WORDS + EXEC_MAX_OWN + 8] = {"qmp-shim", "run", "--connect",
+                                                            relay->back};
     sigset_t none;
 
     memcpy(words + 4, e->words, e->n_words * sizeof(words[0]));
+    memcpy(words + 4 + e->n_words, relay->own, sizeof(relay->own));
     if (relay_set_fds((int[]){relay->front, lifeline}, 2, log) == 0) {
         relay_set_environment();
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        if (relay->back[0] != '/' || chdir("/") == 0)
-            execv("/proc/self/exe", (char **)words);
+        execv("/proc/self/exe", (char **)words);
     }
     fprintf(stderr, "cannot start: %s\n", strerror(errno));
     _exit(COMMAND_FAILED);
@@ -329,6 +365,8 @@ static int exec_interpose(struct exec *e) {
         *relay = (struct relay){.front = -1, .lifeline = -1};
         e->n_relays++;
         status = m->path ? exec_move_path(e, m, relay) : exec_move_fd(m, relay);
+        if (status == 0 && relay_own_paths(e, relay, e->n_relays) < 0)
+            status = exec_fail(e->argv[0], strerror(ENOMEM));
         if (status == 0)
             status = relay_start(e, relay);
     }
@@ -348,6 +386,8 @@ static void exec_undo(struct exec *e) {
             close(relay->lifeline);
         free(relay->made);
         free(relay->back);
+        for (size_t j = 0; j < ARRAY_SIZE(relay->own); j++)
+            free(relay->own[j]);
     }
 }
 
@@ -375,12 +415,11 @@ static int exec_start(struct exec *e, int argc) {
 
 /* ---- the command line ---- */
 
-static const char *exec_option_word(int value) {
-    static const char *const words[] = {"--client",   "--client-version", "--rules", "--no-rules",
-                                        "--no-probe", "--log-level",      "--config"};
-
-    return words[value - EXEC_LOG_OPTION - 1];
-}
+static const char *const exec_words[] = {
+    "--client",    "--client-version", "--rules",      "--no-rules",      "--no-probe",
+    "--log-level", "--config",         "--compact",    "--drain-timeout", "--control",
+    "--metrics",   "--trace",          "--trace-size", "--redact",        "--no-redact",
+};
 
 /* Return: OPTIONS_…; OPTIONS_WRONG was said */
 static int exec_parse(struct exec *e, const struct command *c, int argc, char **argv) {
@@ -396,7 +435,7 @@ static int exec_parse(struct exec *e, const struct command *c, int argc, char **
             fputs("qmp-shim exec: too many options\n", stderr);
             return OPTIONS_WRONG;
         }
-        e->words[e->n_words++] = exec_option_word(option);
+        e->words[e->n_words++] = exec_words[option - EXEC_LOG_OPTION - 1];
         if (optarg)
             e->words[e->n_words++] = optarg;
     }
@@ -407,6 +446,23 @@ static int exec_parse(struct exec *e, const struct command *c, int argc, char **
         return OPTIONS_WRONG;
     }
     return option;
+}
+
+/* what "run" will make of it; it is the one to say what is wrong.  Return: 0 or an exit status */
+static int exec_read_settings(struct exec *e) {
+    static const struct command settings = {
+        .name = "exec", .options = exec_options + 1}; /* without --log, which is ours */
+    char *argv[EXEC_MAX_WORDS + 2] = {(char *)"exec"};
+
+    memcpy(argv + 1, e->words, e->n_words * sizeof(argv[0]));
+    switch (settings_read(&settings, (int)e->n_words + 1, argv, &e->conf)) {
+    case 0:
+        return 0;
+    case SETTINGS_E_USAGE:
+        return COMMAND_USAGE;
+    default:
+        return COMMAND_FAILED;
+    }
 }
 
 static int exec_run(const struct command *c, int argc, char **argv) {
@@ -422,8 +478,13 @@ static int exec_run(const struct command *c, int argc, char **argv) {
         return COMMAND_USAGE;
     }
     e.argv = argv + optind;
-    status = exec_start(&e, argc - optind);
+    argc -= optind;
+    status = exec_read_settings(&e);
+    if (status)
+        return status;
+    status = exec_start(&e, argc);
     exec_undo(&e);
+    conf_deinit(&e.conf);
     arena_deinit(&e.arena);
     return status;
 }
