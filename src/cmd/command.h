@@ -36,6 +36,7 @@ extern const struct command command_takeover;
 extern const struct command command_check;
 extern const struct command command_test;
 extern const struct command command_explain;
+extern const struct command command_diff;
 extern const struct command command_list;
 extern const struct command command_status;
 extern const struct command command_show;

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""
+What an author of rules works with: servers compared with each other, and
+with what a recorded client uses.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import qmplive
+
+TOP = os.path.join(qmplive.HERE, "..", "..")
+REDACT = os.path.abspath(os.path.join(TOP, "data", "redact.jsonc"))
+tap = qmplive.Tap()
+check_equal = qmplive.check_equal
+PROGRAM = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
+ENVIRONMENT = dict(os.environ, LC_ALL="C",
+                   QMP_SHIM_RULES_PATH=os.environ.get("QMP_SHIM_RULES_PATH", os.path.abspath(os.path.join(TOP, "rules"))),
+                   QMP_SHIM_SCHEMAS=os.path.abspath(os.path.join(TOP, "data", "schemas.json")))
+
+
+def program(*arguments, status=0):
+    done = subprocess.run([PROGRAM, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    if status is not None:
+        check_equal(done.returncode, status, "status of %s\n%s%s" % (" ".join(arguments), done.stdout, done.stderr))
+    return done.stdout
+
+
+def record(place, talk, *rules):
+    """A session through the shim, to its end.  Return: the trace's path."""
+    qemu = place.qemu()
+    path = place.path("trace")
+    shim = place.shim(qemu.path, "--trace", path, "--redact", REDACT, *(rules or ("--no-rules",)))
+    client = place.client(shim.path)
+    client.greet()
+    talk(client)
+    client.command("quit")
+    client.read_to_end()
+    client.close()
+    check_equal(shim.stop(), 0)
+    return path
+
+
+def adds_objects(client):
+    for i in range(3):
+        client.command("object-add", id=i, arguments={"qom-type": "memory-backend-ram", "id": "m%d" % i, "props": {"size": 1048576}})
+    client.command("query-cpus")
+    client.command("query-status")
+
+
+def server_version(qemu_greeting):
+    v = qemu_greeting["QMP"]["version"]["qemu"]
+    return "%d.%d" % (v["major"], v["minor"])
+
+
+# --- diff ---------------------------------------------------------------------------------------------------
+
+@tap.test("diff tells a client of 5.2 what 7.2 has not got, and which rule helps")
+def _():
+    text = program("diff", "--client", "old", "5.2", "7.2", status=1)
+    for wanted in (r"^  command +query-cpus  <qemu-6\.0/query-cpus>$", r"^  argument +object-add arguments\.props  <qemu-6\.0/object-add-props>$",
+                   r'^  value +blockdev-add arguments\.driver "sheepdog"$', r"^  deprecated +drive-backup$"):
+        assert re.search(wanted, text, re.MULTILINE), wanted + " is not in\n" + text
+    assert "A client of 7.2" not in text
+
+
+@tap.test("diff compares both ways unless it is told one")
+def _():
+    both = program("diff", "--no-rules", "5.2", "7.2", status=1)
+    assert both.startswith("A client of 5.2 on 7.2: ") and "\nA client of 7.2 on 5.2: " in both, both
+    assert "  argument       block-stream arguments.bottom" in both and "<" not in both, both
+    one = program("diff", "--no-rules", "--client", "new", "5.2", "7.2", status=1)
+    assert both.endswith(one), one
+
+
+@tap.test("diff finds nothing between a server and itself, and exits with 0")
+def _():
+    for version in ("2.10", "2.12", "5.2", "7.2", "10.0", "11.1"):
+        text = program("diff", version, version)
+        assert text.count(": 0 gaps") == 2, text
+
+
+@tap.test("diff asks a server that is alive, and it is what is installed of its version but for how it was built")
+def _():
+    with qmplive.Place() as place:
+        qemu = place.qemu()
+        version = server_version(place.client(qemu.path).greet().greeting)
+        place.sockets.pop().close()
+        if version not in ("7.2", "10.0", "11.1"):
+            return
+        found = json.loads(program("diff", "--json", "--no-rules", version, qemu.path, status=None))
+        commands = {gap.get("command") for gap in found["old-client"]["gaps"] if gap["kind"] == "command"}
+        assert len(commands) < 10, commands
+
+
+@tap.test("diff with a trace tells only what its client uses, the most used first")
+def _():
+    with qmplive.Place() as place:
+        trace = record(place, adds_objects)
+        text = program("diff", "--trace", trace, "--no-rules", "5.2", "7.2", status=1).splitlines()
+        check_equal(text[0], "A client of 5.2 on 7.2: 3 gaps, 0 bridged by rules, 2 open")
+        check_equal([line.split() for line in text[1:]], [["3x", "argument", "object-add", "arguments.props"], ["1x", "unknown-value", "SHUTDOWN", "data.reason", '"snapshot-load"'],
+                                                           ["1x", "command", "query-cpus"]])
+        program("diff", "--trace", trace, "5.2", "7.2")
+
+
+@tap.test("diff prints for programs what it prints for people")
+def _():
+    found = json.loads(program("diff", "--json", "5.2", "7.2", status=1))
+    check_equal((found["qmp-shim-diff"], found["old"], found["new"]), (1, "5.2", "7.2"))
+    check_equal([g for g in found["old-client"]["gaps"] if g.get("command") == "object-add"],
+                [{"kind": "argument", "command": "object-add", "path": "arguments.props", "bridge": {"file": "qemu-6.0", "rule": "object-add-props"}}])
+    text = program("diff", "5.2", "7.2", status=1)
+    assert "A client of 7.2 on 5.2: %d gaps" % len(found["new-client"]["gaps"]) in text
+
+
+@tap.test("diff reads what a server said from files and folders, names of commands alone, too")
+def _():
+    with qmplive.Place() as place:
+        qemu = place.qemu()
+        client = place.client(qemu.path).greet()
+        folder = place.path("said")
+        os.mkdir(folder)
+        for command in ("query-qmp-schema", "query-commands"):
+            with open(os.path.join(folder, command + ".json"), "w", encoding="utf-8") as file:
+                json.dump(client.command(command), file)
+        client.close()
+        schema, commands = (os.path.join(folder, name + ".json") for name in ("query-qmp-schema", "query-commands"))
+        assert "0 gaps" in program("diff", schema, folder)
+        text = program("diff", "--client", "new", schema, commands)
+        assert ", 0 open" in text, text
+        with open(commands, "w", encoding="utf-8") as file:
+            json.dump([{"name": "query-cpus"}], file)
+        check_equal(program("diff", "--no-rules", "--client", "old", commands, "7.2", status=1).splitlines()[1:], ["  command        query-cpus"])
+
+
+@tap.test("what is no server is refused with the way out, and status 2")
+def _():
+    with qmplive.Place() as place:
+        none = place.path("none")
+        for arguments in (("5.2", "3.0"), ("5.2", none), ("5.2",), (REDACT, "7.2")):
+            program("diff", *arguments, status=2)
+
+
+if __name__ == "__main__":
+    sys.exit(tap.run())
