@@ -26,7 +26,8 @@ static int check_header(struct tracereader *t) {
 }
 
 int tracereader_open(struct tracereader *t, const char *path) {
-    *t = (struct tracereader){.path = path, .file = fopen(path, "re")};
+    *t = (struct tracereader){.path = path};
+    t->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (!t->file) {
         fprintf(stderr, "cannot open %s: %s\n", path, strerror(errno));
         return TRACEREADER_E_FAILED;
@@ -35,7 +36,7 @@ int tracereader_open(struct tracereader *t, const char *path) {
 }
 
 void tracereader_close(struct tracereader *t) {
-    if (t->file)
+    if (t->file && t->file != stdin)
         fclose(t->file);
     free(t->line);
     arena_deinit(&t->arena);

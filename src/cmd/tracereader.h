@@ -27,7 +27,7 @@ enum {
     TRACEREADER_E_FAILED, /* what is wrong was said on stderr */
 };
 
-/* Return: 0, TRACEREADER_E_FAILED; tracereader_close() is due either way */
+/* @path: - is the standard input.  Return: 0, TRACEREADER_E_FAILED; tracereader_close() is due either way */
 int tracereader_open(struct tracereader *t, const char *path);
 void tracereader_close(struct tracereader *t);
 

@@ -139,6 +139,7 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
     x->session = r->session;
     x->from = x->to = -1;
     x->ms = x->sent_ms = r->ms;
+    x->us = r->us;
     x->is_blanked = r->is_blanked;
     list_append(&e->open, &x->in_exchanges);
     e->n_open++;
@@ -293,6 +294,7 @@ static int add_note(struct exchanges *e, const struct record *r, const char *wha
         return y;
     x->from = r->side;
     x->is_failed = r->kind == RECORD_OF(TRACE_TIMED_OUT);
+    x->is_active = r->kind == RECORD_OF(TRACE_ACTIVE);
     if (r->text)
         y = set_text(&x->note, r->text, r->n_text);
     settle(e, x);

@@ -35,6 +35,7 @@ struct exchanged {
     int from;                 /* enum side; -1: the shim */
     int to;                   /* enum side; -1: nobody */
     uint64_t ms;              /* when it came */
+    int64_t us;               /* likewise, since 1970 */
     uint64_t sent_ms;         /* when it went on */
     char *text;               /* as it came, without blanks around it; NULL: it is the shim's own */
     char *to_text;            /* as it went on; NULL: it did not */
@@ -42,6 +43,7 @@ struct exchanged {
     char *note;               /* NULL: none */
     char *fds;                /* kinds; NULL: none */
     bool is_held, is_failed, is_blanked;
+    bool is_active; /* EXCHANGE_NOTE: note names the rules that were chosen */
 };
 
 typedef void (*exchanges_fn)(void *userdata, const struct exchanged *x);
