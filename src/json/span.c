@@ -37,10 +37,11 @@ struct span {
     const char *at, *end; /* the next byte, and where the text ends */
     struct json *values;  /* a stack */
     size_t n_values, cap_values;
-    size_t open;  /* the innermost open container, or SPAN_OUTSIDE */
-    size_t depth; /* open containers */
-    bool is_neat; /* the innermost open one, so far: see struct json */
-    int status;   /* why reading stopped: 0, -ENOMEM, JSON_E_… */
+    size_t open;      /* the innermost open container, or SPAN_OUTSIDE */
+    size_t depth;     /* open containers */
+    size_t max_depth; /* those of more have no items */
+    bool is_neat;     /* the innermost open one, so far: see struct json */
+    int status;       /* why reading stopped: 0, -ENOMEM, JSON_E_… */
     struct json first_values[SPAN_FIRST_VALUES]; /* of the stack */
 };
 
@@ -239,8 +240,8 @@ static bool close_container(struct span *s) {
     s->is_neat = v->boolean && v->is_neat;
     v->boolean = false;
     v->n_text = (size_t)(s->at - v->text);
-    v->n_items = n_items;
-    if (n_items == 0)
+    v->n_items = s->depth < s->max_depth ? n_items : 0;
+    if (v->n_items == 0)
         return true;
     v->items = arena_take(s->arena, n_items * sizeof(*v));
     if (!v->items)
@@ -336,7 +337,8 @@ static bool read_all(struct span *s) {
     return stop(s, s->at == s->end ? 0 : JSON_E_INVALID);
 }
 
-int span_read(struct arena *arena, const char *text, size_t n, struct json **ret_value) {
+int span_outline(struct arena *arena, const char *text, size_t n, size_t depth,
+                 struct json **ret_value) {
     struct span s;
     struct json *value;
 
@@ -348,6 +350,7 @@ int span_read(struct arena *arena, const char *text, size_t n, struct json **ret
     s.cap_values = SPAN_FIRST_VALUES;
     s.open = SPAN_OUTSIDE;
     s.depth = 0;
+    s.max_depth = depth;
     s.is_neat = true;
     read_all(&s);
     if (s.status == 0) {
@@ -360,4 +363,8 @@ int span_read(struct arena *arena, const char *text, size_t n, struct json **ret
     if (s.values != s.first_values)
         free(s.values);
     return s.status;
+}
+
+int span_read(struct arena *arena, const char *text, size_t n, struct json **ret_value) {
+    return span_outline(arena, text, n, SIZE_MAX, ret_value);
 }

@@ -63,7 +63,8 @@ static int unquoted(struct arena *arena, const char *text, size_t n, struct mess
     return ret->text ? 0 : -ENOMEM;
 }
 
-int message_read(struct arena *arena, const char *text, size_t n, struct message *ret) {
+static int read_to(struct arena *arena, const char *text, size_t n, size_t depth,
+                   struct message *ret) {
     struct message m = {0};
     struct json *root;
     int r;
@@ -71,7 +72,7 @@ int message_read(struct arena *arena, const char *text, size_t n, struct message
     r = unquoted(arena, text, n, &m);
     if (r < 0)
         return r;
-    r = span_read(arena, m.text, m.n_text, &root);
+    r = span_outline(arena, m.text, m.n_text, depth, &root);
     if (r < 0)
         return r;
     if (r > 0 || root->type != JSON_OBJECT)
@@ -82,6 +83,32 @@ int message_read(struct arena *arena, const char *text, size_t n, struct message
         return r;
     *ret = m;
     return 0;
+}
+
+int message_read(struct arena *arena, const char *text, size_t n, struct message *ret) {
+    return read_to(arena, text, n, SIZE_MAX, ret);
+}
+
+int message_outline(struct arena *arena, const char *text, size_t n, struct message *ret) {
+    enum { MESSAGE_OUTLINE_DEPTH = 3 }; /* the message, its list, an element */
+    int r;
+
+    r = read_to(arena, text, n, MESSAGE_OUTLINE_DEPTH, ret);
+    if (r || ret->root->is_neat)
+        return r;
+    return message_read(arena, text, n, ret); /* it has to be written anew, item by item */
+}
+
+enum frame_kind message_kind(const char *text, size_t n) {
+    enum { MESSAGE_FIRST_BYTES = 256 }; /* mostly it is among those */
+    struct frame_reader reader;
+    size_t n_first = size_min(n, MESSAGE_FIRST_BYTES), n_scanned;
+
+    frame_reader_init(&reader, FRAME_SERVER);
+    if (frame_scan(&reader, text, n_first, &n_scanned) == FRAME_PART && n > n_first &&
+        frame_reader_frame(&reader)->kind == FRAME_UNKNOWN)
+        frame_scan(&reader, text + n_first, n - n_first, &n_scanned);
+    return frame_reader_frame(&reader)->kind;
 }
 
 /* --- the id ----------------------------------------------------------------------------------- */

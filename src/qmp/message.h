@@ -35,6 +35,17 @@ enum {
  */
 int message_read(struct arena *arena, const char *text, size_t n, struct message *ret);
 
+/* Return: which kind of message @text, a whole one of the server, is; it is not read for that */
+enum frame_kind message_kind(const char *text, size_t n);
+
+/*
+ * message_outline() - the same, without what is below the members of a list's elements
+ *
+ * Those values have no items (span.h), but can be written.  For a long reply
+ * of which only names are of interest.
+ */
+int message_outline(struct arena *arena, const char *text, size_t n, struct message *ret);
+
 /*
  * message_put_id() - the same message with another id
  * @id: its JSON text; NULL: without one

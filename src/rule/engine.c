@@ -519,7 +519,7 @@ static int next_step(struct exchange *x, enum engine_outcome *ret) {
     if (r < 0)
         return r;
     x->applied->server = x->step;
-    return x->reply.root && x->step ? reply_back(x, x->hop) : reply_local(x, x->applied);
+    return x->reply.text && x->step ? reply_back(x, x->hop) : reply_local(x, x->applied);
 }
 
 static int answer_step(struct exchange *x, const struct message *reply) {

@@ -21,44 +21,91 @@ enum introspect_kind introspect_find(const char *name, size_t n_name) {
     return INTROSPECT_NONE;
 }
 
+/* a name that the client finds in the list */
+struct listed {
+    const char *name; /* NULL: this slot is free */
+    size_t n_name;
+    const struct json *entry; /* NULL: it is one that was added */
+};
+
 struct doctor {
     enum introspect_kind kind;
     const struct json *list;
+    struct listed *listed; /* hashed by name */
+    size_t n_slots;        /* a power of two, at most half of them used */
     struct buffer added;
     size_t n_added;
 };
-
-static bool is_named(const struct json *entry, const char *name, size_t n_name) {
-    const struct json *value = json_member(entry, "name");
-
-    return value && value->type == JSON_STRING && value->n_string == n_name &&
-           memcmp(value->string, name, n_name) == 0;
-}
 
 static bool is_meta(const struct json *entry, enum picture_kind kind) {
     return json_is_string(json_member(entry, "meta-type"),
                           kind == PICTURE_COMMAND ? "command" : "event");
 }
 
+static size_t hash_name(const char *name, size_t n) {
+    size_t h = 5381;
+
+    for (size_t i = 0; i < n; i++)
+        h = h * 33 ^ (unsigned char)name[i];
+    return h;
+}
+
+static void list_name(struct doctor *d, const char *name, size_t n_name, const struct json *entry) {
+    size_t k = hash_name(name, n_name);
+
+    while (d->listed[k & (d->n_slots - 1)].name)
+        k++;
+    d->listed[k & (d->n_slots - 1)] = (struct listed){name, n_name, entry};
+}
+
+/* a reply has hundreds of entries, and each rule asks for two: so they are hashed, and not searched */
+static int list_names(struct doctor *d, struct arena *arena, size_t n_rules) {
+    for (d->n_slots = 16; d->n_slots < (d->list->n_items + n_rules) * 2;)
+        d->n_slots *= 2;
+    d->listed = arena_alloc(arena, d->n_slots * sizeof(*d->listed));
+    if (!d->listed)
+        return -ENOMEM;
+    for (size_t i = 0; i < d->list->n_items; i++) {
+        const struct json *name = json_member(&d->list->items[i], "name");
+
+        if (name && name->type == JSON_STRING)
+            list_name(d, name->string, name->n_string, &d->list->items[i]);
+    }
+    return 0;
+}
+
+/* the next of this name from slot @k on; NULL: there is none */
+static const struct listed *find_name(const struct doctor *d, const char *name, size_t n_name,
+                                      size_t *k) {
+    for (;; ++*k) {
+        const struct listed *l = &d->listed[*k & (d->n_slots - 1)];
+
+        if (!l->name)
+            return NULL;
+        if (l->n_name == n_name && memcmp(l->name, name, n_name) == 0)
+            return l;
+    }
+}
+
+/* Return: the first entry of this name that came in the reply */
 static const struct json *find_entry(const struct doctor *d, enum picture_kind kind,
                                      const char *name, size_t n_name) {
-    for (size_t i = 0; i < d->list->n_items; i++) {
-        const struct json *entry = &d->list->items[i];
+    size_t k = hash_name(name, n_name);
 
-        if (is_named(entry, name, n_name) && (d->kind != INTROSPECT_SCHEMA || is_meta(entry, kind)))
-            return entry;
-    }
+    for (const struct listed *l; (l = find_name(d, name, n_name, &k)); k++)
+        if (l->entry && (d->kind != INTROSPECT_SCHEMA || is_meta(l->entry, kind)))
+            return l->entry;
     return NULL;
 }
 
 /* the same name may be added by several rules */
 static bool is_added(const struct doctor *d, const char *name, size_t n_name) {
-    _cleanup_(buffer_deinit) struct buffer entry = BUFFER_INIT;
+    size_t k = hash_name(name, n_name);
 
-    buffer_append_string(&entry, "{\"name\": ");
-    json_write_string(&entry, name, n_name);
-    return !entry.failed && d->added.n > 0 &&
-           memmem(d->added.data, d->added.n, entry.data, entry.n) != NULL;
+    for (const struct listed *l; (l = find_name(d, name, n_name, &k)); k++)
+        if (!l->entry)
+            return true;
+    return false;
 }
 
 /* the rest of a schema entry is that of the other form */
@@ -86,6 +133,7 @@ static void add(struct doctor *d, const struct picture *client, const struct pic
         if (!other)
             return; /* nothing is known of its types */
     }
+    list_name(d, client->name, client->n_name, NULL);
     if (d->n_added++ > 0 || d->list->n_items > 0)
         buffer_append_string(&d->added, ", ");
     buffer_append_string(&d->added, "{\"name\": ");
@@ -118,12 +166,15 @@ static void add_rule(struct doctor *d, const struct selection *s, const struct r
 
 int introspect_doctor(const struct selection *selection, enum introspect_kind kind,
                       const struct message *reply, struct buffer *text) {
+    _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     _cleanup_(buffer_deinit) struct buffer none = BUFFER_INIT;
     struct doctor d = {.kind = kind, .list = json_member(reply->root, "return")};
     size_t end;
 
     if (!d.list || d.list->type != JSON_ARRAY)
         return INTROSPECT_E_NOTHING;
+    if (list_names(&d, &arena, program_n_rules(selection->program)) < 0)
+        return -ENOMEM;
     for (size_t i = 0; i < program_n_rules(selection->program); i++)
         if (selection_is_working(selection, program_rule(selection->program, i)))
             add_rule(&d, selection, program_rule(selection->program, i));

@@ -13,16 +13,26 @@
 /* of a command's name, in an error of the shim's own */
 enum { REPLY_MAX_NAME_BYTES = 100 };
 
+/* the reply becomes @text, which is read when somebody wants to know more than its kind */
 static int set_reply(struct exchange *x, const char *text, size_t n) {
-    struct message m;
-    int r;
+    struct message m = {.n_text = n};
 
-    r = message_read(&x->arena, text, n, &m);
-    if (r)
-        return error_fold(r);
+    m.kind = message_kind(text, n);
+    m.text = arena_copy(&x->arena, text, n);
+    if (!m.text)
+        return -ENOMEM;
     x->reply = m;
     x->is_reply_changed = true;
     return 0;
+}
+
+static int read_reply(struct exchange *x) {
+    int r;
+
+    if (x->reply.root)
+        return 0;
+    r = message_read(&x->arena, x->reply.text, x->reply.n_text, &x->reply);
+    return error_fold(r);
 }
 
 static enum reply_kind kind_of(const struct message *reply) {
@@ -85,6 +95,9 @@ static int apply_pictures(struct exchange *x, struct applied *a) {
 
     if (!read && !write)
         return MATCH_E_NO;
+    r = read_reply(x);
+    if (r < 0)
+        return r;
     if (read) {
         r = match_value(&x->arena, side, read, x->reply.root, a->bindings);
         if (r)
@@ -118,7 +131,9 @@ static int try_error_rule(struct exchange *x, const struct program_use *use) {
     b = bindings_new(&x->arena, &rule->vars, NULL);
     if (!b)
         return -ENOMEM;
-    r = match_value(&x->arena, server, &read->picture[0].message, x->reply.root, b);
+    r = read_reply(x);
+    if (r == 0)
+        r = match_value(&x->arena, server, &read->picture[0].message, x->reply.root, b);
     if (r)
         return r;
     return write_reply(x, NULL, rule, &write->picture[0].message, &read->picture[0].message, b);
@@ -180,15 +195,24 @@ int reply_back(struct exchange *x, size_t hop) {
     return 0;
 }
 
+/* does the client ask what there is? */
+static enum introspect_kind introspection(const struct exchange *x) {
+    if (x->n_names == 0 || x->first_hop > 0)
+        return INTROSPECT_NONE;
+    return introspect_find(x->names[0], strlen(x->names[0]));
+}
+
 /* a client that asks what there is finds what the rules give it */
 static int doctor(struct exchange *x) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    enum introspect_kind kind =
-        x->n_names > 0 ? introspect_find(x->names[0], strlen(x->names[0])) : INTROSPECT_NONE;
+    enum introspect_kind kind = introspection(x);
     int r;
 
-    if (kind == INTROSPECT_NONE || x->reply.kind != FRAME_RETURN || x->first_hop > 0)
+    if (kind == INTROSPECT_NONE || x->reply.kind != FRAME_RETURN)
         return 0;
+    r = read_reply(x);
+    if (r < 0)
+        return r;
     r = introspect_doctor(x->engine->selection, kind, &x->reply, &text);
     if (r)
         return r < 0 ? r : 0;
@@ -196,9 +220,12 @@ static int doctor(struct exchange *x) {
 }
 
 int engine_reply(struct exchange *x, const char *text, size_t n) {
+    bool is_outline = !x->applied && introspection(x) != INTROSPECT_NONE &&
+                      message_kind(text, n) == FRAME_RETURN; /* no picture looks into it */
     int r;
 
-    r = message_read(&x->arena, text, n, &x->reply);
+    r = is_outline ? message_outline(&x->arena, text, n, &x->reply)
+                   : message_read(&x->arena, text, n, &x->reply);
     if (r)
         return r < 0 ? r : ENGINE_E_INVALID;
     if (x->reply.kind != FRAME_RETURN && x->reply.kind != FRAME_ERROR)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "json/writer.h"
 #include "qmp/message.h"
 
 static struct arena arena;
@@ -101,4 +102,33 @@ TEST(message, an_id_goes_with_one_of_its_commas) {
              "{\"execute\": \"a\"  , \"b\": 2}");
     check_id("{ \"id\": 1 }", NULL, "{  }");
     check_id("{\"execute\": \"a\"}", NULL, "{\"execute\": \"a\"}");
+}
+
+TEST(message, an_outline_can_be_written_whatever_blanks_it_has) {
+    static const char *const texts[] = {"{\"return\": [{\"name\": \"a\", \"in\": [[1, 2]]}]}",
+                                        "{\"return\": [{\"name\": \"a\", \"in\": [[1,\n2]]}]}"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct arena arena = ARENA_INIT;
+        struct buffer b = BUFFER_INIT;
+        struct message m;
+
+        cr_assert(eq(int, message_outline(&arena, texts[i], strlen(texts[i]), &m), 0));
+        cr_assert(eq(int, m.kind, FRAME_RETURN));
+        json_write(&b, json_member(&json_member(m.root, "return")->items[0], "in"));
+        cr_assert(b.n == 8 && memcmp(b.data, "[[1, 2]]", 8) == 0);
+        buffer_deinit(&b);
+        arena_deinit(&arena);
+    }
+}
+
+TEST(message, its_kind_is_told_without_reading_it) {
+    char late[1000];
+
+    memset(late, ' ', sizeof(late));
+    late[0] = '{';
+    memcpy(late + sizeof(late) - 13, "\"return\": {}}", 13);
+    cr_assert(eq(int, message_kind(late, sizeof(late)), FRAME_RETURN));
+    cr_assert(eq(int, message_kind("{\"id\": 1, \"error\": {}}", 23), FRAME_ERROR));
+    cr_assert(eq(int, message_kind("{}", 2), FRAME_UNKNOWN));
 }

@@ -329,3 +329,27 @@ TEST(span, every_allocation_may_fail) {
         }
     buffer_deinit(&b);
 }
+
+/* --- without what is inside --- */
+
+TEST(span, an_outline_has_no_items_below_its_depth_and_is_checked_for_all_that) {
+    static const char text[] = "{\"return\": [{\"name\": \"a\", \"list\": [1, {\"x\": 2}]}, []]}";
+    static const char twice[] =
+        "{\"return\": [{\"name\": \"a\", \"list\": [1, {\"x\": 2, \"x\": 3}]}]}";
+    struct arena arena = ARENA_INIT;
+    const struct json *list;
+    struct json *value;
+
+    cr_assert(eq(int, span_outline(&arena, text, strlen(text), 3, &value), 0));
+    list = json_member(value, "return");
+    cr_assert(eq(sz, list->n_items, 2));
+    cr_assert(json_is_string(json_member(&list->items[0], "name"), "a"));
+    cr_assert(eq(sz, json_member(&list->items[0], "list")->n_items, 0));
+    cr_assert(json_member(&list->items[0], "list")->is_neat);
+    cr_assert(eq(int, span_outline(&arena, text, strlen(text), 4, &value), 0));
+    list = json_member(&json_member(value, "return")->items[0], "list");
+    cr_assert(eq(sz, list->n_items, 2));
+    cr_assert(eq(sz, list->items[1].n_items, 0));
+    cr_assert(eq(int, span_outline(&arena, twice, strlen(twice), 2, &value), JSON_E_DUPLICATE));
+    arena_deinit(&arena);
+}
