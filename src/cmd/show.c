@@ -16,6 +16,7 @@
 #include "cmd/ladder.h"
 #include "cmd/options.h"
 #include "cmd/page.h"
+#include "cmd/pager.h"
 
 enum show_option {
     SHOW_SESSION = 256,
@@ -25,7 +26,8 @@ enum show_option {
     SHOW_CHANGED,
     SHOW_FAILED,
     SHOW_FULL,
-    SHOW_HTML
+    SHOW_HTML,
+    SHOW_NO_PAGER
 };
 
 struct show {
@@ -33,6 +35,7 @@ struct show {
     struct ladder ladder;
     bool has_head;         /* written */
     const char *html_path; /* NULL: text, to stdout */
+    bool is_pageless;
 };
 
 static const struct command_option show_options[] = {
@@ -46,6 +49,8 @@ static const struct command_option show_options[] = {
     {SHOW_FULL, "full", NULL, "whole messages, and all of their changes"},
     {SHOW_HTML, "html", "FILE",
      "write a page for a browser there, to look through,\nsearch and print"},
+    {SHOW_NO_PAGER, "no-pager", NULL,
+     "do not show it page by page, which is done on a\nterminal ($QMP_SHIM_PAGER, $PAGER, or less)"},
     {.name = NULL},
 };
 
@@ -70,10 +75,14 @@ static int show_end(int r) {
 /* --- as text --- */
 
 static int show_text(struct show *s, const char *path) {
+    struct pager pager = {.pid = 0};
     int r;
 
     s->ladder.is_colour = isatty(STDOUT_FILENO);
+    if (!s->is_pageless)
+        pager_start(&pager);
     r = dialogue_read(path, &s->filter, show_line, s);
+    pager_end(&pager);
     return show_end(r);
 }
 
@@ -155,6 +164,9 @@ static int show_set(struct show *s, const struct command *c, int option, const c
         return 0;
     case SHOW_FAILED:
         s->filter.is_failed = true;
+        return 0;
+    case SHOW_NO_PAGER:
+        s->is_pageless = true;
         return 0;
     case SHOW_HTML:
         s->html_path = value;

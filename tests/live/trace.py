@@ -6,7 +6,9 @@ played again with the same and with other rules, and made into a case file.
 
 import json
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 
@@ -229,6 +231,52 @@ def _():
         assert re.search(r"return \(name-and-wait\) .*\[waited 0\.3\d\d s\]", text), text
         assert "waited too long" in text, text
         program("replay", "--rules", rules, path)
+
+
+def on_terminal(*arguments, **environment):
+    """What a command shows on a terminal of its own.  Return: (its status, the text)"""
+    path = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
+    ours, its = pty.openpty()
+    done = subprocess.Popen([path, *arguments], stdin=its, stdout=its, stderr=its, env=dict(os.environ, TERM="xterm", **environment),
+                            start_new_session=True)
+    os.close(its)
+    text, deadline = b"", qmplive.Deadline()
+    while select.select([ours], [], [], deadline.left("the end of " + " ".join(arguments)))[0]:
+        try:
+            text += os.read(ours, 65536)
+        except OSError:  # the last one that had the terminal open is gone
+            break
+    os.close(ours)
+    return done.wait(qmplive.DEADLINE_S), text.decode()
+
+
+@tap.test("on a terminal show goes through the pager that the environment names, in colour; --no-pager is without")
+def _():
+    with qmplive.Place() as place:
+        path = record(place, old_client)
+        for environment in ({"QMP_SHIM_PAGER": "sed s/^/QP/", "PAGER": "sed s/^/P/"}, {"PAGER": "sed s/^/QP/"}):
+            status, text = on_terminal("show", path, **environment)
+            lines = text.splitlines()
+            assert status == 0 and len(lines) > 10 and all(line.startswith("QP") for line in lines), text
+            assert "\033[36m" in text, "no colours"
+        for environment in ({"QMP_SHIM_PAGER": ""}, {"PAGER": "cat"}, {"QMP_SHIM_PAGER": "no-such-program"}):
+            status, text = on_terminal("show", path, **environment)
+            assert status == 0 and "QP" not in text, text
+            assert "object-add" in text or "no-such-program" in text, text
+        status, text = on_terminal("show", "--no-pager", path, PAGER="sed s/^/QP/")
+        assert status == 0 and "QP" not in text and "object-add" in text and "\033[36m" in text, text
+
+
+@tap.test("a pager that is left before the end is no failure, and the rest is not read")
+def _():
+    with qmplive.Place() as place:
+        def many(client):
+            for _ in range(100):
+                client.command("query-commands")
+
+        path = record(place, many)
+        status, text = on_terminal("show", "--full", path, PAGER="head -n 2")
+        check_equal((status, len(text.splitlines())), (0, 2), text[:500])
 
 
 def tutorial():
