@@ -29,7 +29,7 @@ struct check {
     struct schema schema;
     bool has_schema;
     struct probe probe; /* --against: what the server said */
-    size_t n_findings;
+    size_t n_findings, n_incomplete;
 };
 
 enum { CHECK_SCHEMA = 256, CHECK_AGAINST, CHECK_CLIENT };
@@ -93,6 +93,7 @@ static int check_print(struct check *check, const struct diag_set *diags) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
 
     check->n_findings += diags->n_errors + diags->n_warnings;
+    check->n_incomplete += diags->n_incomplete;
     if (diag_set_print(diags, &b) < 0)
         return -ENOMEM;
     if (b.n > 0)
@@ -297,7 +298,9 @@ static int check_with(struct check *check, const struct command *c, int argc, ch
         return check_out_of_memory();
     if (r > 0)
         return COMMAND_USAGE;
-    return check->n_findings > 0 ? COMMAND_FAILED : 0;
+    return check->n_findings > 0     ? COMMAND_FAILED
+           : check->n_incomplete > 0 ? COMMAND_INCOMPLETE
+                                     : 0;
 }
 
 static int check_run(const struct command *c, int argc, char **argv) {
@@ -316,7 +319,8 @@ const struct command command_check = {
     .text = "Reads rule files, or installed ones by their names, plays their examples, and\n"
             "prints everything that is wrong with them, each with its place and a way out.\n"
             "Configuration files, as run --config reads them, may be among the files.\n"
-            "Exit status 0: nothing was found; 1: something was; 2: it could not be checked.\n",
+            "Exit status 0: nothing was found; 1: something was; 2: it could not be checked;\n"
+            "3: nothing is wrong, but a TODO in a comment leaves something to be decided.\n",
     .options = check_options,
     .run = check_run,
 };

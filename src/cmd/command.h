@@ -9,8 +9,9 @@
 
 /* exit statuses beside 0 */
 enum {
-    COMMAND_FAILED = 1, /* findings, or it could not be done */
-    COMMAND_USAGE = 2,  /* it was asked for in a wrong way */
+    COMMAND_FAILED = 1,     /* findings, or it could not be done */
+    COMMAND_USAGE = 2,      /* it was asked for in a wrong way */
+    COMMAND_INCOMPLETE = 3, /* nothing is wrong, and something is left to be decided */
 };
 
 struct command_option {

@@ -18,9 +18,17 @@
 #include "json/writer.h"
 #include "proxy/session.h"
 #include "rule/bridge.h"
+#include "rule/skeleton.h"
 #include "rule/uses.h"
 
-enum diff_option { DIFF_TRACE = 256, DIFF_CLIENT, DIFF_RULES, DIFF_NO_RULES, DIFF_JSON };
+enum diff_option {
+    DIFF_TRACE = 256,
+    DIFF_CLIENT,
+    DIFF_RULES,
+    DIFF_NO_RULES,
+    DIFF_JSON,
+    DIFF_SKELETON
+};
 
 /* a gap, and what is known of it */
 struct diff_row {
@@ -40,7 +48,7 @@ struct diff_way {
 struct diff {
     struct rules_choice rules;
     const char *trace_path;
-    bool is_one_way, is_json, no_rules;
+    bool is_one_way, is_json, is_skeleton, no_rules;
     enum dialect client; /* is_one_way */
     struct arena arena;
     struct uses uses;
@@ -56,6 +64,8 @@ static const struct command_option diff_options[] = {
      "rules that may bridge it; may be given several times.\nDefault: all installed ones"},
     {DIFF_NO_RULES, "no-rules", NULL, "do not look for rules"},
     {DIFF_JSON, "json", NULL, "print an object for programs"},
+    {DIFF_SKELETON, "skeleton", NULL,
+     "print a rule file for what no rule bridges, with a TODO\nwhere something is left to be decided"},
     {.name = NULL},
 };
 
@@ -270,9 +280,34 @@ static int diff_print_json(const struct diff *d) {
     return 0;
 }
 
+/* --- to a rule file ---------------------------------------------------------------------------------------- */
+
+static int diff_print_skeleton(struct diff *d) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    const struct diff_way *w = &d->way[d->client];
+    struct skeleton k = {.client_name = w->client->name,
+                         .server_name = w->server->name,
+                         .client = w->client->schema,
+                         .server = w->server->schema,
+                         .is_new_client = d->client == DIALECT_NEW};
+
+    k.gaps = arena_alloc(&d->arena, (w->n_rows + 1) * sizeof(*k.gaps));
+    if (!k.gaps)
+        return -ENOMEM;
+    for (size_t i = 0; i < w->n_rows; i++)
+        if (!w->rows[i].bridge && !diff_is_mild(w->rows[i].gap.kind))
+            k.gaps[k.n_gaps++] = &w->rows[i].gap;
+    if (skeleton_write(&k, &b) < 0)
+        return -ENOMEM;
+    fwrite(b.data, 1, b.n, stdout);
+    return 0;
+}
+
 /* --- the command --------------------------------------------------------------------------------------------- */
 
-static int diff_print(const struct diff *d) {
+static int diff_print(struct diff *d) {
+    if (d->is_skeleton)
+        return diff_print_skeleton(d);
     if (d->is_json)
         return diff_print_json(d);
     for (size_t c = 0; c < 2; c++)
@@ -299,7 +334,7 @@ static int diff_servers(struct diff *d, const char *old, const char *new) {
 static int diff_run_with(struct diff *d, const char *old, const char *new) {
     int r;
 
-    if (d->trace_path && !d->is_one_way) {
+    if ((d->trace_path || d->is_skeleton) && !d->is_one_way) {
         d->is_one_way = true;
         d->client = DIALECT_OLD;
     }
@@ -313,6 +348,8 @@ static int diff_run_with(struct diff *d, const char *old, const char *new) {
         fprintf(stderr, "qmp-shim diff: %s\n", strerror(-r));
     if (r)
         return COMMAND_USAGE;
+    if (d->is_skeleton)
+        return 0;
     return d->way[DIALECT_OLD].n_open + d->way[DIALECT_NEW].n_open > 0 ? COMMAND_FAILED : 0;
 }
 
@@ -329,6 +366,9 @@ static int diff_set(struct diff *d, const struct command *c, int option, const c
         return 0;
     case DIFF_NO_RULES:
         d->no_rules = true;
+        return 0;
+    case DIFF_SKELETON:
+        d->is_skeleton = true;
         return 0;
     default:
         d->is_json = true;
@@ -378,7 +418,8 @@ const struct command command_diff = {
             "reverse, and in <> the rule that bridges it.\n"
             "Exit status 0: nothing is open; 1: something is missed that no rule bridges (what\n"
             "is deprecated, may be absent or has unknown values does not count); 2: they could\n"
-            "not be compared.\n",
+            "not be compared.  With --skeleton it is 0 or 2, and one side is told: clients of\n"
+            "OLD, unless --client new is given.\n",
     .options = diff_options,
     .run = diff_run,
 };

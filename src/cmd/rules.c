@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/util.h"
+#include "rule/selection.h"
 
 #define RULES_SUFFIX ".jsonc"
 
@@ -338,6 +339,32 @@ int rules_load_with(const struct rules_choice *choice, const struct program_opti
     return r;
 }
 
+/* with a version it is the server that decides, session by session; so each rule may work.  Return: 0, RULES_E_FAILED, -ENOMEM */
+static int rules_check_final(const struct program *program) {
+    struct selection *selection;
+    struct version version;
+    size_t n = 0;
+
+    if (selection_new(program, NULL, NULL, &selection) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < program_n_rules(program); i++) {
+        const struct rule *rule = program_rule(program, i);
+
+        if (rule->n_todo == 0 ||
+            (!program_client_version(program, &version) && !selection_is_working(selection, rule)))
+            continue;
+        fprintf(stderr, "qmp-shim: %s: rule \"%s\" is not finished\n", rule->file->source->path,
+                rule->name);
+        n++;
+    }
+    selection_free(selection);
+    if (n > 0)
+        fputs("qmp-shim: a rule with a TODO in it is not let loose: decide what it says and take "
+              "the word away,\nor take the rule away, or let it rest by \"for\"\n",
+              stderr);
+    return n > 0 ? RULES_E_FAILED : 0;
+}
+
 int rules_load(const struct rules_choice *choice, const struct program_options *options,
                struct program **ret_program, size_t *ret_n_files) {
     struct diag_set diags;
@@ -347,5 +374,10 @@ int rules_load(const struct rules_choice *choice, const struct program_options *
     r = rules_load_with(choice, options, ret_program, ret_n_files, &diags);
     rules_print(&diags);
     diag_set_deinit(&diags);
+    if (r == 0 && choice->is_final && *ret_program) {
+        r = rules_check_final(*ret_program);
+        if (r)
+            *ret_program = program_unref(*ret_program);
+    }
     return r == RULES_E_FOUND ? RULES_E_FAILED : r;
 }

@@ -16,6 +16,7 @@ struct rules_choice {
     size_t n_names;
     bool is_all;     /* all installed ones instead */
     bool is_guarded; /* only if nobody else can write them, see rules_check_writers() */
+    bool is_final;   /* and if no rule that may work has a TODO in it */
 };
 
 enum {

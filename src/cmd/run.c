@@ -77,6 +77,7 @@ static int run_load(const struct conf *conf, struct program **ret_program, size_
         .n_names = conf->rules.n,
         .is_all = !conf->no_rules && conf->rules.n == 0 && conf->client_version,
         .is_guarded = true,
+        .is_final = true,
     };
 
     options.no_deny = choice.is_all; /* a narrow monitor is asked for by its name */

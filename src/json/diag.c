@@ -72,8 +72,10 @@ static void diag_keep(struct diag_set *d, const struct diag *finding) {
     /* counted even if it cannot be kept: an error must not pass for none */
     if (finding->level == DIAG_ERROR)
         d->n_errors++;
-    else
+    else if (finding->level == DIAG_WARNING)
         d->n_warnings++;
+    else
+        d->n_incomplete++;
     new = arena_alloc(&d->arena, sizeof(*new));
     if (!new || !finding->message) {
         d->failed = true;
@@ -208,7 +210,9 @@ static void print_line(struct buffer *b, const struct line *l, size_t n) {
 }
 
 static void diag_print(const struct diag *d, struct buffer *b) {
-    const char *level = d->level == DIAG_ERROR ? "error" : "warning";
+    static const char *const levels[] = {
+        [DIAG_ERROR] = "error", [DIAG_WARNING] = "warning", [DIAG_INCOMPLETE] = "incomplete"};
+    const char *level = levels[d->level];
     struct line l;
 
     if (d->source->text) {

@@ -15,7 +15,11 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 
-enum diag_level { DIAG_ERROR, DIAG_WARNING };
+enum diag_level {
+    DIAG_ERROR,
+    DIAG_WARNING,
+    DIAG_INCOMPLETE, /* its author has left it to be decided */
+};
 
 /* a text that was read, for the places in it */
 struct diag_source {
@@ -27,7 +31,7 @@ struct diag_source {
 struct diag_set {
     struct arena arena;
     struct diag *first; /* sorted */
-    size_t n_errors, n_warnings;
+    size_t n_errors, n_warnings, n_incomplete;
     bool failed; /* out of memory: something could not be kept */
 };
 

@@ -8,6 +8,7 @@
 #include "json/number.h"
 #include "json/reader.h"
 #include "rule/load_parts.h"
+#include "rule/todo.h"
 
 enum { LOAD_LANGUAGE_VERSION = 1 };
 
@@ -201,5 +202,6 @@ int load_file(struct arena *arena, const struct diag_source *source, struct rule
     if (r < 0)
         return r;
     check_file_versions(&l, root);
+    todo_find(ret_file, diags);
     return l.is_invalid ? LOAD_E_INVALID : 0;
 }

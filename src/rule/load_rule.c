@@ -411,6 +411,7 @@ int load_rule(struct load *l, const struct json *value, struct rule *rule) {
     rule->name = "";
     rule->at = (size_t)(value->text - l->source->text);
     rule->n_at = 1;
+    rule->n_text = value->n_text;
     if (value->type != JSON_OBJECT) {
         load_fault(l, value, "{\"name\": …, \"old\": …, \"new\": …}", "a rule must be an object");
         return 0;

@@ -91,6 +91,9 @@ struct rule {
     const struct json *conform_except; /* CONFORM_ASK: a list of arguments that stay; NULL: none */
 
     const struct json *examples; /* a list; NULL: none */
+
+    size_t n_text;          /* of the whole rule, from @at on */
+    size_t todo_at, n_todo; /* what its author has left to be decided; n_todo 0: nothing */
 };
 
 struct rule_file {

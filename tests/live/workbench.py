@@ -145,5 +145,58 @@ def _():
             program("diff", *arguments, status=2)
 
 
+# --- skeletons ----------------------------------------------------------------------------------------------
+
+def written(place, text):
+    path = place.path("rules") + ".jsonc"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+@tap.test("a skeleton of any two versions is a rule file, in which check finds nothing but what is to be decided")
+def _():
+    with qmplive.Place() as place:
+        for old, new in (("2.10", "2.12"), ("2.12", "5.2"), ("5.2", "7.2"), ("7.2", "10.0"), ("10.0", "11.1"), ("2.10", "11.1")):
+            for client in ("old", "new"):
+                rules = written(place, program("diff", "--no-rules", "--skeleton", "--client", client, old, new))
+                text = program("check", rules, status=3)
+                assert re.match(r".*:\d+:\d+: incomplete: TODO: ", text) and "error" not in re.findall(r": (\w+): ", text), text
+
+
+@tap.test("a skeleton has what installed rules do not bridge, and is empty when nothing is open")
+def _():
+    with qmplive.Place() as place:
+        text = program("diff", "--skeleton", "5.2", "7.2")
+        assert '"object-add"' not in text and "sheepdog" in text, text
+        program("check", written(place, program("diff", "--skeleton", "7.2", "7.2")))
+
+
+@tap.test("guesses stand in a skeleton as such: another name, and members one level up")
+def _():
+    text = program("diff", "--no-rules", "--skeleton", "5.2", "7.2")
+    assert re.search(r'// TODO: is query-cpus now "query-cpus-fast"\?  A guess', text), text
+    assert re.search(r'// TODO: arguments\.props .* A guess\n.*\n.*"\*props": \{ "\.\.\.": "\$props" \}', text), text
+
+
+UNFINISHED = """{ "qmp-shim-rules": 1, "name": "unfinished", "rules": [ { "name": "r", /* TODO: which? */ %s
+    "old": { "execute": "query-cpus" }, "new": { "execute": "query-cpus-fast" } } ] }"""
+
+
+@tap.test("run refuses a rule that is not finished and says the way out, and lets it be where it rests")
+def _():
+    with qmplive.Place() as place:
+        qemu = place.qemu()
+        rules = written(place, UNFINISHED % "")
+        done = subprocess.run([PROGRAM, "run", "--listen", place.path("s"), "--connect", qemu.path, "--rules", rules],
+                              env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+        check_equal(done.returncode, 1)
+        assert 'rule "r" is not finished' in done.stderr and "take" in done.stderr, done.stderr
+        resting = written(place, UNFINISHED % '"for": "new-client",')
+        client = place.client(place.shim(qemu.path, "--rules", resting).path).greet()
+        assert "running" in client.command("query-status")["return"]
+        program("explain", "--rules", rules, REDACT, status=None)
+
+
 if __name__ == "__main__":
     sys.exit(tap.run())
