@@ -91,6 +91,7 @@ int session_select(struct session *s, const struct version *server,
         return r;
     selection_free(s->engine.selection);
     s->engine.selection = selection;
+    s->n_changes++;
     return 0;
 }
 

@@ -119,6 +119,7 @@ static bool has_failed_before(struct session *s, const struct rule *rule) {
         return false;
     has_failed = s->has_failed[rule->index];
     s->has_failed[rule->index] = true;
+    s->n_changes += !has_failed;
     return has_failed;
 }
 

@@ -129,6 +129,9 @@ void frame_reader_init(struct frame_reader *r, enum frame_source source);
  */
 enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, size_t *ret_n);
 
+/* is it, but for the count of bytes, as frame_reader_init() left it? */
+bool frame_reader_is_fresh(const struct frame_reader *r);
+
 /* the object of the last FRAME_OBJECT, or the one that FRAME_PART left unfinished */
 static inline const struct frame *frame_reader_frame(const struct frame_reader *r) {
     return &r->frame;

@@ -125,6 +125,7 @@ static int set_value(struct facts *f, struct fact *fact, char *text, struct fdta
     free(fact->value);
     fact->value = text;
     f->n_bytes = f->n_bytes - n_before + n;
+    f->n_changes++;
     if (is_new) {
         list_append(&f->all, &fact->in_facts);
         f->n++;
@@ -186,6 +187,7 @@ void facts_forget(struct facts *f, const char *table, const struct json *key) {
 
     if (fact) {
         f->n--;
+        f->n_changes++;
         f->n_bytes -= size_of(fact);
         fact_free(fact);
     }

@@ -7,6 +7,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 #include "base/arena.h"
 #include "base/list.h"
 #include "json/value.h"
@@ -16,6 +17,7 @@ struct facts {
     struct list all;
     size_t n, max;
     size_t n_bytes, max_bytes; /* of tables, keys and values as text */
+    uint64_t n_changes; /* so far */
 };
 
 enum {
