@@ -204,6 +204,7 @@ static void run_warn_changes(const struct run *run, const struct conf *conf) {
         !is_same(old->control, conf->control) || !is_same(old->metrics, conf->metrics) ||
         !is_same(old->trace, conf->trace) || !is_same(old->socket_owner, conf->socket_owner) ||
         !is_same(old->socket_group, conf->socket_group) || old->socket_mode != conf->socket_mode ||
+        old->fd_store != conf->fd_store ||
         memcmp(old->limit, conf->limit, sizeof(conf->limit)) != 0;
 
     if (is_changed)
@@ -424,9 +425,21 @@ static int run_show(struct run *run, struct server *server) {
     return 0;
 }
 
+/* newer service managers say themselves how many they keep */
+static size_t run_store_room(const struct conf *conf) {
+    const char *text = getenv("FDSTORE");
+
+    if (conf->fd_store != CONF_FD_STORE_AUTO)
+        return conf->fd_store;
+    return text ? strtoul(text, NULL, 10) : 0;
+}
+
 static int run_open(struct run *run, struct server *server) {
     size_t n_sockets;
     int status;
+
+    server_set_store(server, run_store_room(&run->conf));
+    server_resume(server, &run->activation);
 
     status = run_show(run, server);
     if (status)

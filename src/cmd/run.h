@@ -24,6 +24,8 @@
         {264, SETTINGS_CONFIG, "FILE", "a file that may say all this, too"},                                                                                  \
         {266, "drain-timeout", "SECONDS",                                                                                                                     \
          "how long sessions may go on after a signal to end\n(default: 0)"},                                                                                  \
+        {279, "fd-store", "N",                                                                                                                                \
+         "sessions outlive this process: the service manager\nkeeps their sockets, at most N fds (default: what it\nsays in FDSTORE, else 0)"},               \
         {267, "socket-mode", "MODE", "who may connect, in octal (default: 0600)"},                                                                            \
         {268, "socket-owner", "USER", "whose the socket is"},                                                                                                 \
         {269, "socket-group", "GROUP", "likewise"},                                                                                                           \

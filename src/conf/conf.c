@@ -56,6 +56,7 @@ static const struct conf_key keys[] = {
     KEY("redact", CONF_TEXT, redact),
     KEY("no-redact", CONF_FLAG, no_redact),
     KEY("drain-timeout", CONF_NUMBER, drain_timeout),
+    KEY("fd-store", CONF_NUMBER, fd_store),
     KEY("socket-mode", CONF_MODE, socket_mode),
     KEY("socket-owner", CONF_TEXT, socket_owner),
     KEY("socket-group", CONF_TEXT, socket_group),

@@ -34,6 +34,8 @@ enum conf_limit {
     _CONF_LIMIT_N,
 };
 
+#define CONF_FD_STORE_AUTO UINT64_MAX
+
 struct conf_list {
     const char **item;
     size_t n;
@@ -58,6 +60,7 @@ struct conf {
     const char *redact;            /* a path; NULL: the installed one */
     bool no_redact;
     uint64_t drain_timeout; /* seconds */
+    uint64_t fd_store;      /* fds; CONF_FD_STORE_AUTO: as the service manager says */
     uint64_t socket_mode;
     const char *socket_owner, *socket_group;
     struct conf_list allow_uid, allow_gid; /* names or numbers */
@@ -67,7 +70,7 @@ struct conf {
 #define CONF_INIT                                                                                  \
     {                                                                                              \
         .client = "old", .log_level = "info", .socket_mode = 0600, .trace_size = 100,              \
-        .max_guests = 4096                                                                         \
+        .max_guests = 4096, .fd_store = CONF_FD_STORE_AUTO                                         \
     }
 
 enum {

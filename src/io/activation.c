@@ -48,8 +48,10 @@ void activation_init(struct activation *a) {
         n = 0;
     if (!names)
         names = "";
+    if (n > 0)
+        a->sockets = calloc(size_min((size_t)n, ACTIVATION_MAX_FDS), sizeof(*a->sockets));
     for (int i = 0; i < n; i++) {
-        if (a->n < ACTIVATION_MAX_FDS)
+        if (a->sockets && a->n < ACTIVATION_MAX_FDS)
             activation_add(a, ACTIVATION_FIRST_FD + i, &names);
         else if (close(ACTIVATION_FIRST_FD + i) < 0)
             break; /* the number was a lie */
@@ -87,6 +89,25 @@ int activation_take_stream(struct activation *a, const char *name) {
     return -1;
 }
 
+int activation_take_fd(struct activation *a, const char *prefix, const char **ret_name) {
+    for (size_t i = 0; i < a->n; i++) {
+        struct activation_socket *s = &a->sockets[i];
+
+        if (s->fd >= 0 && strncmp(s->name, prefix, strlen(prefix)) == 0) {
+            *ret_name = s->name;
+            return socket_take(s);
+        }
+    }
+    return -1;
+}
+
+int activation_take_named(struct activation *a, const char *name) {
+    for (size_t i = 0; i < a->n; i++)
+        if (a->sockets[i].fd >= 0 && strcmp(a->sockets[i].name, name) == 0)
+            return socket_take(&a->sockets[i]);
+    return -1;
+}
+
 bool activation_has(const struct activation *a, const char *name) {
     for (size_t i = 0; i < a->n; i++)
         if (socket_is(&a->sockets[i], name))
@@ -104,5 +125,7 @@ size_t activation_deinit(struct activation *a) {
         n++;
     }
     a->n = 0;
+    free(a->sockets);
+    a->sockets = NULL;
     return n;
 }

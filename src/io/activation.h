@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 enum {
-    ACTIVATION_MAX_FDS = 64, /* more are closed unseen */
+    ACTIVATION_MAX_FDS = 4096, /* more are closed unseen */
     ACTIVATION_MAX_NAME_BYTES = 255,
 };
 
@@ -21,7 +21,7 @@ struct activation_socket {
 };
 
 struct activation {
-    struct activation_socket sockets[ACTIVATION_MAX_FDS];
+    struct activation_socket *sockets;
     size_t n;
 };
 
@@ -41,6 +41,16 @@ int activation_take(struct activation *a, const char *name);
  * @name: must be given
  */
 int activation_take_stream(struct activation *a, const char *name);
+
+/*
+ * activation_take_fd() - likewise, but whatever it is
+ * @prefix:   what its name begins with
+ * @ret_name: its whole name; borrowed, until activation_deinit()
+ */
+int activation_take_fd(struct activation *a, const char *prefix, const char **ret_name);
+
+/* likewise, the one that is called @name */
+int activation_take_named(struct activation *a, const char *name);
 
 /* Return: is there one? */
 bool activation_has(const struct activation *a, const char *name);

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,10 +16,84 @@ enum {
     CONN_NEAR_BYTES = 4 << 10, /* looked at while fds are in the queue */
 };
 
+#define CONN_UNTOLD UINT_MAX /* in a witness: the kernel has not written there */
+
 union control {
     char bytes[CMSG_SPACE(CONN_MAX_FDS * sizeof(int))];
     struct cmsghdr align;
 };
+
+/* ---- the witness ---- */
+
+/* the compiler alone could mix them up: who reads it comes when this process has gone */
+static inline void in_order(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void conn_witness_expect(struct conn_witness *w) {
+    w->read.msg_len = CONN_UNTOLD;
+    in_order();
+}
+
+size_t conn_witness_read(const struct conn_witness *w, bool *ret_has_fds) {
+    if (w->read.msg_len == CONN_UNTOLD)
+        return 0;
+    *ret_has_fds = w->read.msg_hdr.msg_controllen > 0;
+    return w->read.msg_len;
+}
+
+uint64_t conn_witness_n_sent(const struct conn_witness *w) {
+    return w->is_sending && w->sent.msg_len != CONN_UNTOLD ? w->n_before + w->sent.msg_len
+                                                           : w->n_sent;
+}
+
+void conn_witness_settle(struct conn_witness *w) {
+    w->n_sent = conn_witness_n_sent(w);
+    in_order();
+    w->is_sending = 0;
+}
+
+static ssize_t conn_recvmsg(struct conn *c, struct msghdr *m) {
+    struct conn_witness *w = c->witness;
+
+    if (!w)
+        return recvmsg(c->fd, m, MSG_CMSG_CLOEXEC);
+    w->read.msg_hdr = *m;
+    in_order();
+    if (recvmmsg(c->fd, &w->read, 1, MSG_CMSG_CLOEXEC, NULL) != 1)
+        return -1;
+    *m = w->read.msg_hdr;
+    return w->read.msg_len;
+}
+
+static ssize_t conn_sendmsg(struct conn *c, const struct msghdr *m) {
+    struct conn_witness *w = c->witness;
+    int r;
+
+    if (!w)
+        return sendmsg(c->fd, m, MSG_NOSIGNAL);
+    w->n_before = w->n_sent;
+    w->sent.msg_hdr = *m;
+    w->sent.msg_len = CONN_UNTOLD;
+    in_order();
+    w->is_sending = 1;
+    in_order();
+    r = sendmmsg(c->fd, &w->sent, 1, MSG_NOSIGNAL);
+    if (r == 1)
+        w->n_sent = w->n_before + w->sent.msg_len;
+    in_order();
+    w->is_sending = 0;
+    return r == 1 ? (ssize_t)w->sent.msg_len : -1;
+}
+
+/* it was not sent, and never will be */
+static size_t conn_drop(struct conn *c, const struct out *out) {
+    if (c->witness)
+        c->witness->n_sent += out->n_bytes;
+    return out->n_bytes;
+}
+
+/* ---- the connection ---- */
 
 static void conn_fail(struct conn *c, int error) {
     if (!c->error)
@@ -70,13 +146,18 @@ static void conn_on_removed(struct poller_watch *w) {
     c->closed(c);
 }
 
-void conn_close(struct conn *c, conn_closed_fn closed) {
+void conn_leave(struct conn *c, conn_closed_fn closed) {
     assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
     c->closed = closed;
     poller_remove(c->poller, &c->watch, conn_on_removed);
-    conn_drain(c);
     close(c->fd);
     c->fd = -1;
+}
+
+void conn_close(struct conn *c, conn_closed_fn closed) {
+    assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
+    conn_drain(c);
+    conn_leave(c, closed);
 }
 
 int conn_wait(struct conn *c, bool is_read, bool is_write) {
@@ -130,7 +211,7 @@ static int conn_read(struct conn *c, char *text, size_t n, struct conn_chunk *re
     ssize_t n_read;
     int r;
 
-    n_read = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+    n_read = conn_recvmsg(c, &m);
     if (n_read <= 0)
         return conn_receive_failed(c, n_read);
     r = fds_from_control(&m, &chunk.fds);
@@ -296,17 +377,17 @@ static ssize_t conn_write(struct conn *c, const struct out *out) {
     ssize_t n;
 
     m.msg_iovlen = out_peek(out, iov, ARRAY_SIZE(iov), &fds);
-    if (!fds && m.msg_iovlen == 1) /* most often, and cheaper */
+    if (!fds && m.msg_iovlen == 1 && !c->witness) /* most often, and cheaper */
         return send(c->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
     if (fds)
         control_from_fds(&m, &control, fds);
-    n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    n = conn_sendmsg(c, &m);
     if (n < 0 && errno == ETOOMANYREFS) {
         /* too many fds of ours are under way already; the server answers the command that lacks its own */
         conn_fail(c, ETOOMANYREFS);
         m.msg_control = NULL;
         m.msg_controllen = 0;
-        n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        n = conn_sendmsg(c, &m);
     }
     return n;
 }
@@ -317,7 +398,7 @@ int conn_send(struct conn *c, struct out *out) {
 
         if (c->is_full && !c->is_deaf)
             return CONN_E_AGAIN;
-        n = c->is_deaf ? (ssize_t)out->n_bytes : conn_write(c, out);
+        n = c->is_deaf ? (ssize_t)conn_drop(c, out) : conn_write(c, out);
         if (n >= 0) {
             out_sent(out, (size_t)n);
             continue;

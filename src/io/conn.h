@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include "base/fds.h"
 #include "base/out.h"
 #include "io/poller.h"
@@ -28,6 +29,31 @@ enum {
 };
 
 struct conn;
+
+/*
+ * What a connection has read and sent, in memory that outlives the process.
+ * The kernel itself writes how much a call has taken or given, before this
+ * process can end: so whoever comes later knows it, though the call may never
+ * have returned.
+ */
+struct conn_witness {
+    struct mmsghdr read, sent;
+    uint64_t n_sent;   /* bytes in all; conn_witness_n_sent() knows better */
+    uint64_t n_before; /* likewise, before the call that is_sending */
+    uint32_t is_sending;
+};
+
+/* from now on, conn_witness_read() tells about the next read */
+void conn_witness_expect(struct conn_witness *w);
+
+/* Return: bytes of the last read; 0: there was none.  *ret_has_fds: some came with it */
+size_t conn_witness_read(const struct conn_witness *w, bool *ret_has_fds);
+
+/* what another process has left: from now on it is this one's */
+void conn_witness_settle(struct conn_witness *w);
+
+/* Return: bytes that were sent in all */
+uint64_t conn_witness_n_sent(const struct conn_witness *w);
 
 /* the socket is ready for what conn_wait() asked for, or the peer hung up (is_deaf) */
 typedef void (*conn_ready_fn)(struct conn *c, bool is_readable);
@@ -47,6 +73,7 @@ struct conn {
     bool is_shut;    /* conn_shutdown() was called */
     bool is_hung_up; /* the peer has closed its socket, whatever is left to read */
     bool is_full;    /* the socket took no more, and has not said since that it would */
+    struct conn_witness *witness; /* NULL: nobody wants to know; the owner's to set */
     conn_ready_fn ready;
     conn_closed_fn closed;
 };
@@ -80,6 +107,9 @@ void conn_open_take(struct conn *c, struct poller *poller, int fd, bool is_exact
  * The peer sees an end and no error, even when not all it sent was read.
  */
 void conn_close(struct conn *c, conn_closed_fn closed);
+
+/* likewise, but leave the connection to whoever else has the socket: the peer sees nothing */
+void conn_leave(struct conn *c, conn_closed_fn closed);
 
 static inline bool conn_is_open(const struct conn *c) {
     return c->fd >= 0;

@@ -116,6 +116,34 @@ void notify_stopping(struct notify *n) {
         notify_tell_status(n);
 }
 
+static void notify_attach(struct msghdr *m, void *control, size_t n_control, int fd) {
+    struct cmsghdr *h;
+
+    m->msg_control = control;
+    m->msg_controllen = n_control;
+    h = CMSG_FIRSTHDR(m);
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+}
+
+bool notify_tell(struct notify *n, const char *text, int fd) {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
+    struct msghdr m = {
+        .msg_name = &n->address, .msg_namelen = n->n_address, .msg_iov = &iov, .msg_iovlen = 1};
+
+    if (n->fd < 0)
+        return false;
+    if (fd >= 0)
+        notify_attach(&m, &control, sizeof(control), fd);
+    return sendmsg(n->fd, &m, MSG_NOSIGNAL) >= 0;
+}
+
 void notify_close(struct notify *n) {
     if (n->is_started) {
         uv_close((uv_handle_t *)&n->watchdog, NULL);

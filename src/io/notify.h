@@ -50,5 +50,19 @@ void notify_reloading(struct notify *n);
 /* no more clients, and soon the end */
 void notify_stopping(struct notify *n);
 
+/* is there somebody to tell? */
+static inline bool notify_is_open(const struct notify *n) {
+    return n->fd >= 0;
+}
+
+/*
+ * notify_tell() - anything else that the protocol has
+ * @text: lines
+ * @fd:   sent along, stays the caller's; -1: none
+ *
+ * Return: false when nobody was told.
+ */
+bool notify_tell(struct notify *n, const char *text, int fd);
+
 /* @n must stay until the loop has closed its handles */
 void notify_close(struct notify *n);

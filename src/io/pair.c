@@ -144,6 +144,8 @@ static void pair_go_on(struct pair *p, int r) {
         pair_over_by_error(p, r);
         return;
     }
+    if (p->keep)
+        keep_rest(p->keep, p->session);
     for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
         if (pair_is_done(p, sides[i]))
             conn_shutdown(&p->conns[sides[i]]);
@@ -170,9 +172,30 @@ static void pair_tell_loss(struct pair *p, enum side side) {
     p->is_loss_told = true;
 }
 
-static int pair_feed(struct pair *p, enum side from, struct conn_chunk *chunk) {
-    const char *text = p->shared->text;
-    struct session_time now = pair_time(p);
+/* @r: what the session said to what it was told */
+static int pair_told(struct pair *p, int r) {
+    if (p->keep && r == 0)
+        keep_told(p->keep, p->session);
+    return r;
+}
+
+static int pair_end(struct pair *p, enum side from, struct session_time time) {
+    pair_note_end(p, from);
+    if (p->keep)
+        keep_event(p->keep, JOURNAL_END, from, time);
+    return pair_told(p, session_end(p->session, from, time));
+}
+
+static int pair_tick(struct pair *p) {
+    struct session_time time = pair_time(p);
+
+    if (p->keep)
+        keep_event(p->keep, JOURNAL_TICK, SIDE_SERVER, time);
+    return pair_told(p, session_tick(p->session, time));
+}
+
+static int pair_feed(struct pair *p, enum side from, const char *text, struct conn_chunk *chunk,
+                     struct session_time now) {
     int r = 0;
 
     if (chunk->fds_at > 0)
@@ -186,20 +209,26 @@ static int pair_feed(struct pair *p, enum side from, struct conn_chunk *chunk) {
 }
 
 static int pair_read(struct pair *p, enum side from) {
+    struct session_time time = pair_time(p);
+    char *text = p->shared->text;
+    size_t n = p->shared->n_text, n_kept;
     struct conn_chunk chunk;
     int r;
 
-    r = conn_receive(&p->conns[from], p->shared->text, p->shared->n_text, &chunk);
+    if (p->keep && keep_expect(p->keep, from, time, &text, &n_kept))
+        n = size_min(n, n_kept);
+    r = conn_receive(&p->conns[from], text, n, &chunk);
+    if (p->keep)
+        keep_received(p->keep, r == 0 ? &chunk : NULL);
     switch (r) {
     case 0:
         if (chunk.is_cut)
             pair_tell_loss(p, from);
-        return pair_feed(p, from, &chunk);
+        return pair_told(p, pair_feed(p, from, text, &chunk, time));
     case CONN_E_AGAIN:
         return 0;
     case CONN_E_END:
-        pair_note_end(p, from);
-        return session_end(p->session, from, pair_time(p));
+        return pair_end(p, from, time);
     default:
         return error_fold(r);
     }
@@ -226,6 +255,13 @@ static void pair_on_client(struct conn *c, bool is_readable) {
 
 /* ---- the connection to the server ---- */
 
+static void pair_keep_server(struct pair *p, int fd) {
+    if (!p->keep)
+        return;
+    p->conns[SIDE_SERVER].witness = keep_witness(p->keep, SIDE_SERVER);
+    keep_connected(p->keep, fd);
+}
+
 static void pair_connected(struct pair *p) {
     int fd = p->server_fd;
 
@@ -233,6 +269,7 @@ static void pair_connected(struct pair *p) {
     /* QEMU sends no fds, and its replies are long: no second call for each read */
     conn_open_take(&p->conns[SIDE_SERVER], p->shared->poller, fd, false, pair_on_server);
     p->n_handles++;
+    pair_keep_server(p, fd);
     pair_go_on(p, 0);
 }
 
@@ -283,7 +320,7 @@ static void pair_on_timer(uv_timer_t *timer) {
 
     p->timer_ms = UINT64_MAX;
     if (conn_is_open(&p->conns[SIDE_SERVER]))
-        pair_go_on(p, session_tick(p->session, pair_time(p)));
+        pair_go_on(p, pair_tick(p));
     else
         pair_connect(p);
 }
@@ -293,6 +330,8 @@ static void pair_on_timer(uv_timer_t *timer) {
 static void pair_on_trace(void *userdata, const struct trace_item *item) {
     struct pair *p = userdata;
 
+    if (p->is_resuming)
+        return;
     if (p->recorder)
         recorder_tell(p->recorder, item, pair_time(p));
     if (item->kind >= TRACE_CAME)
@@ -332,6 +371,8 @@ static struct pair *pair_free(struct pair *p) {
         pair_end_record(p);
     if (p->server_fd >= 0)
         close(p->server_fd);
+    if (p->keep)
+        keep_end(p->keep);
     session_free(p->session);
     free(p->connect_path);
     free(p);
@@ -356,6 +397,16 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     return r;
 }
 
+/* without it, it is a session like others */
+static void pair_begin_keep(struct pair *p, int client_fd, struct program *program) {
+    int r = keep_new(p->shared->store, p->id, p->connect_path, &p->shared->limits, client_fd,
+                     program, p->session, &p->keep);
+
+    if (r < 0)
+        log_write(p->shared->log, LOG_LEVEL_WARNING, "the session will end with this process",
+                  LOG_NUMBER("session", p->id), LOG_STRING("reason", strerror(-r)));
+}
+
 static int pair_start(struct pair *p, int client_fd, const char *connect_path,
                       struct program *program) {
     uv_loop_t *loop = p->shared->loop;
@@ -366,7 +417,11 @@ static int pair_start(struct pair *p, int client_fd, const char *connect_path,
         close(client_fd);
         return r;
     }
+    if (fdstore_is_open(p->shared->store))
+        pair_begin_keep(p, client_fd, program);
     conn_open_take(&p->conns[SIDE_CLIENT], p->shared->poller, client_fd, true, pair_on_client);
+    if (p->keep)
+        p->conns[SIDE_CLIENT].witness = keep_witness(p->keep, SIDE_CLIENT);
     uv_timer_init(loop, &p->timer);
     p->n_handles = 2;
     /* it connects from the loop, so that over() is never called before we return */
@@ -374,15 +429,12 @@ static int pair_start(struct pair *p, int client_fd, const char *connect_path,
     return 0;
 }
 
-int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
-             struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair) {
+static struct pair *pair_alloc(const struct pair_shared *shared, uint64_t id, pair_over_fn over,
+                               void *userdata) {
     struct pair *p = calloc(1, sizeof(*p));
-    int r;
 
-    if (!p) {
-        close(client_fd);
-        return -ENOMEM;
-    }
+    if (!p)
+        return NULL;
     *p = (struct pair){
         .id = id,
         .shared = shared,
@@ -395,6 +447,18 @@ int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const
         .userdata = userdata,
     };
     list_init(&p->in_server);
+    return p;
+}
+
+int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const char *connect_path,
+             struct program *program, pair_over_fn over, void *userdata, struct pair **ret_pair) {
+    struct pair *p = pair_alloc(shared, id, over, userdata);
+    int r;
+
+    if (!p) {
+        close(client_fd);
+        return -ENOMEM;
+    }
     r = pair_start(p, client_fd, connect_path, program);
     if (r < 0) {
         pair_free(p);
@@ -417,6 +481,78 @@ int pair_redirect(struct pair *p, const char *connect_path) {
     return 0;
 }
 
+/* ---- going on for an earlier process ---- */
+
+static int pair_resume_session(struct pair *p, const struct keep_left *left) {
+    int r;
+
+    p->connect_path = strdup(left->connect_path);
+    if (!p->connect_path)
+        return -ENOMEM;
+    r = session_new(left->program, &left->limits, pair_on_trace, p, &p->session);
+    if (r < 0)
+        return r;
+    p->is_resuming = true;
+    r = keep_resume(p->keep, p->session);
+    p->is_resuming = false;
+    return r == 0 && p->shared->trace ? pair_start_record(p) : r;
+}
+
+static void pair_resume_conn(struct pair *p, enum side side, int fd, conn_ready_fn ready) {
+    struct conn *c = &p->conns[side];
+
+    conn_open_take(c, p->shared->poller, fd, side == SIDE_CLIENT, ready);
+    c->witness = keep_witness(p->keep, side);
+    p->n_handles++;
+}
+
+/* Return: 0 or negative (out of fds) */
+static int pair_resume_handles(struct pair *p, const struct keep_left *left) {
+    if (left->server_fd < 0) {
+        int r = upstream_open(&p->server_fd);
+
+        if (r < 0)
+            return r;
+    }
+    uv_timer_init(p->shared->loop, &p->timer);
+    p->n_handles = 1;
+    pair_set_timer(p, uv_now(p->shared->loop)); /* it goes on from there */
+    pair_resume_conn(p, SIDE_CLIENT, left->client_fd, pair_on_client);
+    if (left->server_fd >= 0)
+        pair_resume_conn(p, SIDE_SERVER, left->server_fd, pair_on_server);
+    return 0;
+}
+
+static void close_left(const struct keep_left *left) {
+    if (left->client_fd >= 0)
+        close(left->client_fd);
+    if (left->server_fd >= 0)
+        close(left->server_fd);
+}
+
+int pair_resume(const struct pair_shared *shared, struct keep_left *left, pair_over_fn over,
+                void *userdata, struct pair **ret_pair) {
+    struct pair *p = pair_alloc(shared, left->id, over, userdata);
+    int r = -ENOMEM;
+
+    if (p) {
+        p->keep = left->keep;
+        r = pair_resume_session(p, left);
+        if (r == 0)
+            r = pair_resume_handles(p, left);
+    } else {
+        keep_end(left->keep);
+    }
+    if (r) {
+        close_left(left);
+        if (p)
+            pair_free(p);
+        return r;
+    }
+    *ret_pair = p;
+    return 0;
+}
+
 static void pair_handle_closed(struct pair *p) {
     if (--p->n_handles > 0)
         return;
@@ -436,11 +572,29 @@ static void pair_on_timer_closed(uv_handle_t *handle) {
     pair_handle_closed(container_of((uv_timer_t *)handle, struct pair, timer));
 }
 
-void pair_close(struct pair *p, pair_closed_fn closed) {
+static void pair_finish(struct pair *p, pair_closed_fn closed,
+                        void (*finish)(struct conn *c, conn_closed_fn closed)) {
     p->is_over = true;
     p->closed = closed;
-    conn_close(&p->conns[SIDE_CLIENT], pair_on_client_closed);
+    finish(&p->conns[SIDE_CLIENT], pair_on_client_closed);
     if (conn_is_open(&p->conns[SIDE_SERVER]))
-        conn_close(&p->conns[SIDE_SERVER], pair_on_server_closed);
+        finish(&p->conns[SIDE_SERVER], pair_on_server_closed);
     uv_close((uv_handle_t *)&p->timer, pair_on_timer_closed);
+}
+
+void pair_close(struct pair *p, pair_closed_fn closed) {
+    if (p->keep)
+        p->keep = keep_end(p->keep);
+    p->conns[SIDE_CLIENT].witness = p->conns[SIDE_SERVER].witness = NULL;
+    pair_finish(p, closed, conn_close);
+}
+
+void pair_leave(struct pair *p, pair_closed_fn closed) {
+    if (!p->keep) {
+        pair_close(p, closed);
+        return;
+    }
+    p->keep = keep_leave(p->keep);
+    p->conns[SIDE_CLIENT].witness = p->conns[SIDE_SERVER].witness = NULL;
+    pair_finish(p, closed, conn_leave);
 }

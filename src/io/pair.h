@@ -17,6 +17,8 @@
 #include "base/list.h"
 #include "io/access.h"
 #include "io/conn.h"
+#include "io/fdstore.h"
+#include "io/keep.h"
 #include "io/log.h"
 #include "io/tally.h"
 #include "io/tracefile.h"
@@ -37,6 +39,7 @@ struct pair_shared {
     const struct log *log;
     struct tally *tally;
     struct tracefile *trace; /* NULL: nothing is recorded */
+    struct fdstore *store;
     struct limits limits;
     bool is_compact;      /* send commands in short (proxy/compact.h) */
     uint64_t patience_ms; /* for a server that is not there yet */
@@ -70,6 +73,7 @@ struct pair {
     struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
     int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
+    struct keep *keep;         /* NULL: it ends with this process */
     struct recorder *recorder; /* NULL: nothing is recorded */
     uv_timer_t timer; /* the next attempt to connect; later, a deadline of the session's or ours */
     uint64_t patient_until_ms;
@@ -80,6 +84,7 @@ struct pair {
     enum side ended_by;
     bool is_over;
     bool is_loss_told;
+    bool is_resuming; /* what the session tells was told before */
     size_t n_handles; /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
@@ -99,6 +104,17 @@ int pair_new(const struct pair_shared *shared, uint64_t id, int client_fd, const
 
 /* the server is at @connect_path now; no matter once it is connected.  Return: 0 or -ENOMEM */
 int pair_redirect(struct pair *p, const char *connect_path);
+/*
+ * pair_resume() - go on where an earlier process stopped
+ * @left: its fds and its keep are consumed, on failure too
+ *
+ * Return: 0, negative (out of memory or fds), KEEP_E_LOST (logged): the connections end.
+ */
+int pair_resume(const struct pair_shared *shared, struct keep_left *left, pair_over_fn over,
+                void *userdata, struct pair **ret_pair);
+
+/* leave both connections to the process that comes next; only if it has a keep.  Else as pair_close() */
+void pair_leave(struct pair *p, pair_closed_fn closed);
 
 /* end both connections; @p is freed from the loop, after @closed */
 void pair_close(struct pair *p, pair_closed_fn closed);

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "io/control.h"
 #include "io/doors.h"
+#include "io/fdstore.h"
 #include "io/lifeline.h"
 #include "io/listener.h"
 #include "io/metrics.h"
@@ -47,7 +48,8 @@ struct server {
     uint64_t n_pairs; /* so far; the last one's id */
     uint64_t drain_ms, start_ms;
     bool is_draining, is_stopping;
-    bool is_leaving; /* the first moments of draining, after a server got its place back */
+    bool is_leaving;      /* the first moments of draining, after a server got its place back */
+    bool is_handing_over; /* by a signal: another process is to go on */
 
     server_reload_fn reload;
     void *reload_userdata;
@@ -56,6 +58,7 @@ struct server {
     /* the view from outside */
     struct tally tally;
     struct notify notify;
+    struct fdstore store;
     struct lifeline lifeline;
     struct control control;
     struct metrics metrics;
@@ -137,6 +140,45 @@ static void server_on_client(struct door *d, int fd) {
     log_write(s->log, LOG_LEVEL_DEBUG, "session opened", LOG_NUMBER("session", p->id),
               LOG_STRING("path", l->path), LOG_NUMBER("pid", (uint64_t)peer.pid),
               LOG_NUMBER("uid", peer.uid));
+}
+
+/* ---- sessions of an earlier process ---- */
+
+void server_set_store(struct server *s, size_t room) {
+    s->store.room = room;
+}
+
+static void server_resume_pair(struct server *s, struct keep_left *left) {
+    struct pair *p;
+    int fd = left->client_fd, r;
+
+    if (left->id > s->n_pairs)
+        s->n_pairs = left->id;
+    r = pair_resume(&s->shared, left, server_drop, s, &p);
+    if (r) {
+        if (r < 0)
+            log_write(s->log, LOG_LEVEL_ERROR, "session of an earlier process cannot go on",
+                      LOG_NUMBER("session", left->id), LOG_STRING("reason", strerror(-r)));
+        return;
+    }
+    access_check(&(struct access)ACCESS_INIT, fd, &p->peer); /* it was admitted then */
+    s->tally.n_sessions++;
+    list_append(&s->pairs, &p->in_server);
+    log_write(s->log, LOG_LEVEL_INFO, "session goes on", LOG_NUMBER("session", p->id),
+              LOG_STRING("connect", p->connect_path),
+              LOG_NUMBER("to_client", session_out(p->session, SIDE_CLIENT)->n_bytes),
+              LOG_NUMBER("to_server", session_out(p->session, SIDE_SERVER)->n_bytes));
+}
+
+void server_resume(struct server *s, struct activation *a) {
+    struct keep_left left;
+    int r;
+
+    fdstore_adopt_programs(&s->store, a);
+    while ((r = keep_adopt(&s->store, a, &left)) != KEEP_E_NONE)
+        if (r == 0)
+            server_resume_pair(s, &left);
+    keep_tidy(&s->store, a);
 }
 
 /* ---- doors ---- */
@@ -221,8 +263,19 @@ static void server_release(uv_handle_t *handle) {
         uv_close(handle, NULL);
 }
 
-static void server_stop_pair(struct pair *p) {
-    if (!p->is_over)
+static void server_hand_over(struct server *s, struct pair *p) {
+    log_write(s->log, LOG_LEVEL_INFO, "session is left to the next process",
+              LOG_NUMBER("session", p->id));
+    tally_add(&s->tally.ended, session_stats(p->session));
+    pair_leave(p, server_on_pair_closed);
+}
+
+static void server_stop_pair(struct server *s, struct pair *p) {
+    if (p->is_over)
+        return;
+    if (s->is_handing_over && p->keep)
+        server_hand_over(s, p);
+    else
         server_drop(p, &(struct pair_end){.side = -1, .is_normal = true, .reason = "stopping"});
 }
 
@@ -235,7 +288,7 @@ void server_stop(struct server *s) {
     server_release((uv_handle_t *)&s->drain);
     doors_close(&s->doors);
     list_for_each(i, &s->pairs)
-        server_stop_pair(list_entry(i, struct pair, in_server));
+        server_stop_pair(s, list_entry(i, struct pair, in_server));
     control_close(&s->control);
     metrics_close(&s->metrics);
     notify_close(&s->notify);
@@ -342,6 +395,7 @@ static void server_on_signal(uv_signal_t *handle, int number) {
         return;
     }
     log_write(s->log, LOG_LEVEL_INFO, "stopping", LOG_STRING("signal", strsignal(number)));
+    s->is_handing_over = true;
     server_end(s);
 }
 
@@ -393,6 +447,7 @@ int server_new(const struct log *log, const struct limits *limits, struct server
     server_init_doors(s);
     control_init(&s->control);
     notify_open(&s->notify);
+    fdstore_init(&s->store, &s->notify, log);
     s->start_ms = uv_now(&s->loop);
     uv_timer_init(&s->loop, &s->drain);
     s->drain.data = s;
@@ -401,6 +456,7 @@ int server_new(const struct log *log, const struct limits *limits, struct server
         .poller = &s->poller,
         .log = log,
         .tally = &s->tally,
+        .store = &s->store,
         .limits = *limits,
         .text = malloc(SERVER_READ_BYTES),
         .n_text = SERVER_READ_BYTES,
@@ -424,6 +480,7 @@ struct server *server_free(struct server *s) {
     poller_deinit(&s->poller);
     r = uv_loop_close(&s->loop);
     assert(r == 0); /* server_stop() closes every handle there is */
+    fdstore_deinit(&s->store);
     program_unref(s->program);
     access_deinit(&s->access);
     tally_deinit(&s->tally);

@@ -8,12 +8,14 @@
  *   SIGTERM, SIGINT  no more clients; the end, once there is no session or the
  *                    time for that (server_set_drain()) is over; at once when
  *                    it comes again
+ *                    (sessions in the fd store do not end: server_set_store())
  *   SIGHUP           reload
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include "io/access.h"
+#include "io/activation.h"
 #include "io/doors.h"
 #include "io/log.h"
 #include "io/tracefile.h"
@@ -57,6 +59,18 @@ void server_set_trace(struct server *s, struct tracefile *trace);
 void server_set_drain(struct server *s, uint64_t drain_ms);
 
 void server_set_reload(struct server *s, server_reload_fn reload, void *userdata);
+
+/*
+ * server_set_store() - hand sessions to the service manager's fd store (io/fdstore.h)
+ * @room: fds that it keeps for us; 0: it keeps none
+ *
+ * Then a signal to end leaves them to the process that comes next.  It does
+ * nothing without a service manager.
+ */
+void server_set_store(struct server *s, size_t room);
+
+/* go on with the sessions that an earlier process has left in @a.  Those that cannot be gone on with end; that is logged */
+void server_resume(struct server *s, struct activation *a);
 
 /* as doors_listen() (io/doors.h) */
 int server_listen(struct server *s, const char *listen_path, const char *connect_path,

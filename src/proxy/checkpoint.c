@@ -38,7 +38,8 @@ bool checkpoint_is_due(const struct session *s) {
     return list_is_empty(&s->tasks) && list_is_empty(&s->queue) && list_is_empty(&s->deferred) &&
            input_is_at_rest(&s->input[SIDE_CLIENT]) && input_is_at_rest(&s->input[SIDE_SERVER]) &&
            out_is_at_rest(&s->out[SIDE_CLIENT]) && out_is_at_rest(&s->out[SIDE_SERVER]) &&
-           !s->is_streaming && !compact_is_waiting(&s->compact) && fds_is_empty(&s->blank_fds);
+           !s->is_streaming && !compact_is_waiting(&s->compact) && fds_is_empty(&s->blank_fds) &&
+           list_is_empty(&s->engine.fds.all); /* those that rules keep come again as they came */
 }
 
 /* --- numbers -------------------------------------------------------------------------------------- */
@@ -87,6 +88,7 @@ void checkpoint_take(const struct session *s, struct checkpoint *ret) {
     number[CHECKPOINT_COMPACT_SENT] = s->compact.n_sent;
     number[CHECKPOINT_NEGOTIATION] = s->negotiation;
     number[CHECKPOINT_FLAGS] = flags(s);
+    number[CHECKPOINT_LAST_FD] = s->engine.fds.last_number;
 }
 
 static void restore_numbers(struct session *s, const uint64_t *number) {
@@ -107,6 +109,7 @@ static void restore_numbers(struct session *s, const uint64_t *number) {
     s->compact.n_sent = (unsigned int)number[CHECKPOINT_COMPACT_SENT];
     s->negotiation = (enum negotiation)number[CHECKPOINT_NEGOTIATION];
     set_flags(s, number[CHECKPOINT_FLAGS]);
+    s->engine.fds.last_number = number[CHECKPOINT_LAST_FD];
 }
 
 /* --- the large part: the server's version, the rules that work, what failed, schema, facts ---------- */
@@ -125,9 +128,11 @@ static void put_text(struct buffer *b, const void *text, size_t n) {
     buffer_append(b, text, n);
 }
 
-static int put_fact(void *userdata, const char *table, const char *key, const char *value) {
+static int put_fact(void *userdata, const char *table, const char *key, const char *value,
+                    const struct fdtable_entry *fd) {
     struct buffer *b = userdata;
 
+    (void)fd; /* there is none at rest */
     put_text(b, table, strlen(table) + 1);
     put_text(b, key, strlen(key));
     put_text(b, value, strlen(value));
@@ -256,7 +261,7 @@ static int restore_fact(struct session *s, struct large *l) {
     if (r == 0)
         r = json_read(&arena, value, n_value, false, &json_value, NULL);
     if (r == 0)
-        r = facts_remember(&s->engine.facts, table, json_key, json_value);
+        r = facts_remember(&s->engine.facts, table, json_key, json_value, NULL);
     return r > 0 ? CHECKPOINT_E_INVALID : r;
 }
 

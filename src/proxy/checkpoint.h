@@ -38,6 +38,7 @@ enum checkpoint_number {
     CHECKPOINT_COMPACT_SENT,
     CHECKPOINT_NEGOTIATION,
     CHECKPOINT_FLAGS,
+    CHECKPOINT_LAST_FD,
     _CHECKPOINT_N,
     CHECKPOINT_ROOM = 32, /* for those to come */
 };

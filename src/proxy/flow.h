@@ -125,7 +125,7 @@ struct session {
     bool is_refusing; /* raw bytes that were refused may go on */
     struct fds
         blank_fds; /* came on a blank, for the command that follows: if rules may have something to say of them */
-    bool is_uncertain; /* what was sent raw may have got any number of replies */
+    bool is_uncertain;  /* what was sent raw may have got any number of replies */
     uint64_t n_changes; /* of the selection and has_failed, so far: what checkpoint.h calls large */
 };
 

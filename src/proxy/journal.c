@@ -16,7 +16,7 @@ struct entry {
     uint64_t now_ms;
     int64_t wall_us;
     uint64_t n;
-    uint64_t ride, n_fds;
+    uint64_t ride, n_fds, fds_at;
     uint64_t n_out[2]; /* bytes for each side since the checkpoint, those of this entry included */
     uint64_t is_done;  /* n_out is told */
 };
@@ -42,6 +42,40 @@ static struct journal_bank *bank(const struct journal *j) {
 
 static struct entry *entry_at(const struct journal *j, size_t at) {
     return (struct entry *)(void *)(j->log + at);
+}
+
+/* --- limits: by their place; those that an older version did not know have their default ------------ */
+
+void journal_put_limits(struct journal_info *info, const struct limits *limits) {
+    const uint64_t numbers[] = {limits->max_message_bytes, limits->max_pending,
+                                limits->max_held,          limits->max_held_bytes,
+                                limits->max_facts,         limits->max_out_bytes,
+                                limits->ask_timeout_ms,    limits->fd_timeout_ms,
+                                limits->max_facts_bytes,   limits->max_kept_fds};
+
+    memset(info->limits, 0, sizeof(info->limits));
+    memcpy(info->limits, numbers, sizeof(numbers));
+}
+
+/* Return: what stands at @i; @otherwise if it does not */
+static uint64_t limit_at(const struct journal_info *info, size_t i, uint64_t otherwise) {
+    return info->limits[i] ? info->limits[i] : otherwise;
+}
+
+struct limits journal_limits(const struct journal_info *info) {
+    struct limits l = LIMITS_DEFAULT;
+
+    l.max_message_bytes = limit_at(info, 0, l.max_message_bytes);
+    l.max_pending = limit_at(info, 1, l.max_pending);
+    l.max_held = limit_at(info, 2, l.max_held);
+    l.max_held_bytes = limit_at(info, 3, l.max_held_bytes);
+    l.max_facts = limit_at(info, 4, l.max_facts);
+    l.max_out_bytes = limit_at(info, 5, l.max_out_bytes);
+    l.ask_timeout_ms = (uint32_t)limit_at(info, 6, l.ask_timeout_ms);
+    l.fd_timeout_ms = (uint32_t)limit_at(info, 7, l.fd_timeout_ms);
+    l.max_facts_bytes = limit_at(info, 8, l.max_facts_bytes);
+    l.max_kept_fds = limit_at(info, 9, l.max_kept_fds);
+    return l;
 }
 
 /* --- making, finding ------------------------------------------------------------------------------ */
@@ -96,7 +130,7 @@ static bool entry_is_valid(const struct journal *j, size_t at) {
     const struct entry *e = entry_at(j, at);
 
     return n_left >= sizeof(*e) && e->n <= n_left - sizeof(*e) && entry_size(e->n) <= n_left &&
-           e->kind <= JOURNAL_TICK && e->side <= SIDE_SERVER;
+           e->fds_at <= e->n && e->kind <= JOURNAL_TICK && e->side <= SIDE_SERVER;
 }
 
 static bool log_is_valid(const struct journal *j) {
@@ -104,6 +138,16 @@ static bool log_is_valid(const struct journal *j) {
         if (!entry_is_valid(j, at))
             return false;
     return true;
+}
+
+/* the last entry may count, and its fds not yet */
+static void count_rides(struct journal *j) {
+    for (size_t at = 0; at < bank(j)->n_log; at += entry_size(entry_at(j, at)->n)) {
+        const struct entry *e = entry_at(j, at);
+
+        if (e->ride + e->n_fds > j->head->n_rides)
+            j->head->n_rides = e->ride + e->n_fds;
+    }
 }
 
 int journal_open(struct journal *j, void *memory, size_t n_memory) {
@@ -115,6 +159,7 @@ int journal_open(struct journal *j, void *memory, size_t n_memory) {
     j->large_version = UINT64_MAX;
     if (!log_is_valid(j))
         return JOURNAL_E_INVALID;
+    count_rides(j);
     return bank(j)->is_lapsed ? JOURNAL_E_LAPSED : 0;
 }
 
@@ -163,23 +208,32 @@ static void entry_end(struct journal *j, size_t at, size_t n) {
     in_order();
 }
 
-void journal_end_feed(struct journal *j, size_t n, uint64_t ride, size_t n_fds) {
+uint64_t journal_next_ride(const struct journal *j) {
+    return j->head->n_rides;
+}
+
+void journal_end_feed(struct journal *j, size_t n, size_t n_fds, size_t fds_at) {
     size_t at = j->head->feeding_at;
     struct entry *e = entry_at(j, at);
 
     if (n > 0) {
         e->n = n;
-        e->ride = ride;
+        e->ride = j->head->n_rides;
         e->n_fds = n_fds;
+        e->fds_at = fds_at;
         entry_end(j, at, n);
+        j->head->n_rides = e->ride + n_fds;
     }
     j->head->is_feeding = 0;
     in_order();
 }
 
-bool journal_is_feeding(const struct journal *j) {
+bool journal_is_feeding(const struct journal *j, enum side *ret_from) {
     /* the end may have come between the two steps of journal_end_feed() */
-    return j->head->is_feeding && j->head->feeding_at == bank(j)->n_log;
+    if (!j->head->is_feeding || j->head->feeding_at != bank(j)->n_log)
+        return false;
+    *ret_from = entry_at(j, j->head->feeding_at)->side == SIDE_CLIENT ? SIDE_CLIENT : SIDE_SERVER;
+    return true;
 }
 
 bool journal_add(struct journal *j, enum journal_kind kind, enum side side,
@@ -249,11 +303,31 @@ bool journal_rest(struct journal *j, const struct session *s, const uint64_t *n_
     return checkpoint_is_due(s) && take_checkpoint(j, s, n_sent);
 }
 
+bool journal_is_lapsed(const struct journal *j) {
+    return bank(j)->is_lapsed;
+}
+
 size_t journal_n_log(const struct journal *j) {
     return bank(j)->n_log;
 }
 
 /* --- going on --------------------------------------------------------------------------------------- */
+
+/* as it came: what stands before the fds by itself */
+static int feed(struct session *s, const struct entry *e, struct fds *fds,
+                struct session_time time) {
+    const char *text = (const char *)(e + 1);
+    enum side from = (enum side)e->side;
+    int r = 0;
+
+    if (e->fds_at > 0)
+        r = session_feed(s, from, text, e->fds_at, NULL, time);
+    if (r < 0) {
+        fds_deinit(fds);
+        return r;
+    }
+    return session_feed(s, from, text + e->fds_at, e->n - e->fds_at, fds, time);
+}
 
 /* tell @s again what the entry says it was told */
 static int tell(struct session *s, const struct entry *e, journal_fds_fn get_fds, void *userdata) {
@@ -269,8 +343,10 @@ static int tell(struct session *s, const struct entry *e, journal_fds_fn get_fds
     default:
         if (e->n_fds > 0 && get_fds)
             r = get_fds(userdata, e->ride, e->n_fds, &fds);
-        return r < 0 ? r
-                     : session_feed(s, (enum side)e->side, (const char *)(e + 1), e->n, &fds, time);
+        if (r == 0)
+            return feed(s, e, &fds, time);
+        fds_deinit(&fds);
+        return r;
     }
 }
 

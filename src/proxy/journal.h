@@ -31,15 +31,19 @@ enum {
     JOURNAL_MIN_FEED_BYTES = 1024, /* room that a read must have */
     JOURNAL_PATH_BYTES = 256,
     JOURNAL_WITNESS_BYTES = 192,
+    JOURNAL_LIMITS_ROOM = 16,
 };
 
 /* what does not change while the session lasts */
 struct journal_info {
-    uint64_t session; /* its id */
-    uint64_t program; /* which rules it has; 0: none */
-    struct limits limits;
+    uint64_t session;                     /* its id */
+    uint64_t program;                     /* which rules it has; 0: none */
+    uint64_t limits[JOURNAL_LIMITS_ROOM]; /* journal_put_limits() */
     char connect_path[JOURNAL_PATH_BYTES];
 };
+
+void journal_put_limits(struct journal_info *info, const struct limits *limits);
+struct limits journal_limits(const struct journal_info *info);
 
 /* private */
 struct journal_bank {
@@ -60,6 +64,7 @@ struct journal_head {
     uint32_t bank; /* the one that counts */
     uint32_t is_feeding;
     uint64_t feeding_at;
+    uint64_t n_rides; /* fds that came, so far */
     struct journal_info info;
     struct journal_bank banks[2];
     _Alignas(64) unsigned char witness[2][JOURNAL_WITNESS_BYTES]; /* by enum side; the caller's */
@@ -109,11 +114,18 @@ int journal_open(struct journal *j, void *memory, size_t n_memory);
 bool journal_begin_feed(struct journal *j, enum side from, struct session_time time,
                         char **ret_text, size_t *ret_n);
 
-/* @n bytes were read, fds with them; none (n is 0), then nothing was begun */
-void journal_end_feed(struct journal *j, size_t n, uint64_t ride, size_t n_fds);
+/*
+ * journal_end_feed() - @n bytes were read
+ * @n:      0: none; then nothing was begun
+ * @n_fds:  came with the byte at @fds_at; they are the next rides
+ */
+void journal_end_feed(struct journal *j, size_t n, size_t n_fds, size_t fds_at);
 
-/* Return: was a read begun and not ended?  Whoever knows what became of it calls journal_end_feed() */
-bool journal_is_feeding(const struct journal *j);
+/* Return: the number of the next fd that comes */
+uint64_t journal_next_ride(const struct journal *j);
+
+/* Return: was a read of *ret_from begun and not ended?  Whoever knows what became of it calls journal_end_feed() */
+bool journal_is_feeding(const struct journal *j, enum side *ret_from);
 
 /* session_end() or session_tick() is about to be called.  Return: as journal_begin_feed() */
 bool journal_add(struct journal *j, enum journal_kind kind, enum side side,
@@ -130,6 +142,9 @@ void journal_done(struct journal *j, const struct session *s, const uint64_t *n_
  * Return: true if so: nothing that came before is needed any more.
  */
 bool journal_rest(struct journal *j, const struct session *s, const uint64_t *n_sent);
+
+/* Return: does it not know all, since it had no room? */
+bool journal_is_lapsed(const struct journal *j);
 
 /* Return: bytes that stand in the log */
 size_t journal_n_log(const struct journal *j);

@@ -17,7 +17,7 @@ struct facts {
     struct list all;
     size_t n, max;
     size_t n_bytes, max_bytes; /* of tables, keys and values as text */
-    uint64_t n_changes; /* so far */
+    uint64_t n_changes;        /* so far */
 };
 
 enum {

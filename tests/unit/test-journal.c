@@ -117,7 +117,7 @@ static struct session *session_make(struct program *program) {
 }
 
 static void world_init(struct world *w, struct program *program, size_t n_log) {
-    struct journal_info info = {.session = 7, .limits = LIMITS_DEFAULT};
+    struct journal_info info = {.session = 7};
 
     *w = (struct world){.program = program, .n_log = n_log, .n_at_once = 7};
     w->memory = mmap(NULL, journal_n_bytes(n_log), PROT_READ | PROT_WRITE,
@@ -136,6 +136,8 @@ static void world_deinit(struct world *w) {
 
 /* here the process may end, and another one goes on.  Return: did it? */
 static bool may_end(struct world *w) {
+    enum side from;
+
     w->n_points++;
     if (w->ends_at != SIZE_MAX && w->n_points != w->ends_at)
         return false;
@@ -143,7 +145,7 @@ static bool may_end(struct world *w) {
     memset(&w->journal, 0xff, sizeof(w->journal));
     cr_assert(eq(int, journal_open(&w->journal, w->memory, journal_n_bytes(w->n_log)), 0),
               "ended at %zu", w->n_points);
-    if (journal_is_feeding(&w->journal))
+    if (journal_is_feeding(&w->journal, &from))
         journal_end_feed(&w->journal, w->n_unread, 0, 0);
     w->session = session_make(w->program);
     cr_assert(eq(int, journal_resume(&w->journal, w->session, w->n_sent, NULL, NULL), 0),
