@@ -50,7 +50,8 @@ bool frame_reader_is_fresh(const struct frame_reader *r) {
     if (r->is_inside)
         return false;
     /* a server's objects begin afresh whatever stood between them */
-    return r->source == FRAME_SERVER || (r->lexer == LEXER_START && r->n_braces == 0 && r->n_brackets == 0);
+    return r->source == FRAME_SERVER ||
+           (r->lexer == LEXER_START && r->n_braces == 0 && r->n_brackets == 0);
 }
 
 enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, size_t *ret_n) {
