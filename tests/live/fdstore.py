@@ -383,6 +383,7 @@ def _(place):
         check_equal(command(client, peer, "old-name")["execute"], "first-name")
     other, other_peer = connected(place, manager, server)
     check_equal(command(other, other_peer, "old-name")["execute"], "second-name")
+    manager.sync()
     check_equal(len([name for name in manager.names() if name.startswith("rules-")]), 2)
     manager.again()
     check_equal(command(client, peer, "old-name")["execute"], "first-name")
