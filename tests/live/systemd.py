@@ -13,10 +13,11 @@ import json
 import os
 import shutil
 import signal
-
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 from qmplive import HERE, Client, Missing, Place, Server, Tap, check_equal, is_ci, is_listening, until
 
@@ -86,6 +87,36 @@ class Instance:
                               timeout=20, check=False)
         check_equal(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
+
+
+class Guest:
+    """A real QEMU behind an instance."""
+
+    def __init__(self, place):
+        program = shutil.which("qemu-system-x86_64")
+        if not program:
+            raise Missing("qemu-system-x86_64")
+        self.service, self.front, back = "qmp-shim@guest.service", "/run/qmp-shim/guest.sock", "/run/qmp-shim/guest.qemu"
+        self.n_kills = 0
+        systemctl("start", "qmp-shim@guest.socket")
+        place.run([program, "-M", "pc", "-nodefaults", "-display", "none", "-S", "-m", "64", "-accel", "tcg",
+                   "-qmp", "unix:%s,server=on,wait=off" % back], "qemu")
+        until(lambda: os.path.exists(back), "QEMU's socket", 60)
+        os.chmod(back, 0o666)
+        place.keep(self)
+
+    def close(self):
+        systemctl("stop", "qmp-shim@guest.socket", self.service, may_fail=True)
+
+    def kill_often(self, n):
+        pid, due = 0, time.monotonic()
+        for _ in range(n):
+            due += 0.25
+            until(lambda due=due: time.monotonic() >= due, "the next quarter of a second")
+            until(lambda pid=pid: int(show(self.service, "MainPID")) not in (0, pid), "the restart", 60)
+            pid = int(show(self.service, "MainPID"))
+            os.kill(pid, signal.SIGKILL)
+            self.n_kills += 1
 
 
 def inside(name):
@@ -186,6 +217,67 @@ def declare_inside():  # pylint: disable=too-many-statements
         one.session(place)
         systemctl("restart", one.service)
         one.session(place)
+
+    @inside("systemctl restart, kill -9, an abort by the watchdog: the session goes on in mid-command, once and in order")
+    def _(place):
+        os.makedirs("/run/systemd/system/qmp-shim@long.service.d")
+        with open("/run/systemd/system/qmp-shim@long.service.d/watchdog.conf", "w", encoding="ascii") as file:
+            file.write("[Service]\nWatchdogSec=1s\n")
+        systemctl("daemon-reload")
+        long = Instance(place, "long", '{"qmp-shim-config": 1, "client": "old", "rules": []}')
+        client, peer = long.session(place)
+        check_equal(show(long.service, "NFileDescriptorStore"), "3")
+        ends = {"restart": lambda pid: systemctl("restart", long.service),
+                "kill": lambda pid: os.kill(pid, signal.SIGKILL),
+                "crash": lambda pid: os.kill(pid, signal.SIGSEGV),
+                "watchdog": lambda pid: os.kill(pid, signal.SIGSTOP),
+                "end": lambda pid: os.kill(pid, signal.SIGTERM)}
+        for n, name in enumerate(ends):
+            client.send(b'{"execute": "a", "id": %d}\r\n{"execute": "b"' % n)
+            check_equal(peer.read_line(), b'{"execute": "a", "id": %d}\r\n' % n)
+            client.wait_read()
+            pid = long.pid()
+            ends[name](pid)
+            peer.send(b'{"event": "E"}\r\n{"return": {}, "id": %d}\r\n{"retu' % n)
+            client.send(b', "id": "x"}\r\n')
+            check_equal(client.read_line(seconds=60), b'{"event": "E"}\r\n', name)
+            check_equal(client.read_line(), b'{"return": {}, "id": %d}\r\n' % n)
+            check_equal(peer.read_line(), b'{"execute": "b", "id": "x"}\r\n')
+            peer.send(b'rn": {}, "id": "x"}\r\n')
+            check_equal(client.read_line(), b'{"return": {}, "id": "x"}\r\n')
+            assert long.pid() not in (0, pid), name
+        check_equal(len(long.status()["sessions"]), 1)
+        client.close()
+        check_equal(peer.read_to_end(), b"")
+        peer.close()
+        until(lambda: show(long.service, "NFileDescriptorStore") == "0", "an empty store")
+
+    @inside("systemctl stop ends the sessions: the store is for restarts only")
+    def _(place):
+        one = Instance(place, "one")
+        client, peer = one.session(place)
+        systemctl("stop", one.service)
+        check_equal((client.read_to_end(), peer.read_to_end()), (b"", b""))
+
+    @inside("30 kills a quarter of a second apart under 400 commands to a real QEMU: each is answered once, all events come")
+    def _(place):
+        guest = Guest(place)
+        client = place.keep(Client(guest.front))
+        client.greet()
+        client.call("cont")
+        client.wait_event("RESUME")
+        killer = threading.Thread(target=guest.kill_often, args=(30,), daemon=True)
+        killer.start()
+        names, n = ["query-status", "stop", "query-version", "cont"], 0
+        while n < 400 or killer.is_alive() or n % 4:
+            reply = client.command(names[n % 4], id=n, seconds=60)
+            assert "return" in reply and reply["id"] == n, "%s instead of the reply to %d" % (reply, n)
+            n += 1
+        check_equal(guest.n_kills, 30)
+        check_equal(client.command("query-status", id="last")["id"], "last")
+        check_equal([e["event"] for e in client.events], ["STOP", "RESUME"] * (n // 4))
+        assert not client.is_readable()
+        print("# %d commands" % n)
 
     @inside("drain-timeout: systemctl stop waits for the session")
     def _(place):
