@@ -10,6 +10,7 @@
 #include "json/reader.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -365,11 +366,17 @@ static int reader_run(struct reader *r, const char *text) {
     return 0;
 }
 
+/* Return: whether these six bytes escape a surrogate; with less than four digits they escape nothing */
+static bool is_surrogate(const char *text) {
+    return text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') && text[3] != '\0' &&
+           strchr("89abAB", text[3]) && isxdigit((unsigned char)text[4]) &&
+           isxdigit((unsigned char)text[5]);
+}
+
 /* Return: where the next escaped surrogate is at or behind @text; NULL when there is none */
 static char *find_surrogate(char *text, const char *end) {
     while (end - text >= 6 && (text = memchr(text, '\\', (size_t)(end - text) - 5))) {
-        if (text[1] == 'u' && (text[2] == 'd' || text[2] == 'D') && strchr("89abAB", text[3]) &&
-            text[3])
+        if (is_surrogate(text))
             return text;
         text++;
     }

@@ -188,6 +188,17 @@ TEST(json_read, what_looks_like_a_surrogate_behind_a_backslash_is_text) {
     cr_assert_text(i.value->string, i.value->n_string, "\\uD800");
 }
 
+/* four bytes are hidden from yajl, which must not be the end of a comment or of a string */
+TEST(json_read, half_an_escape_of_a_surrogate_hides_nothing) {
+    static const char commented[] = "//\\udbe\n\".\"";
+    _cleanup_(reading_deinit) struct reading i = read_n(commented, strlen(commented), true);
+
+    cr_assert(eq(int, i.r, 0));
+    cr_assert_text(i.value->string, i.value->n_string, ".");
+    REFUSED_COMMENTS("//\\udbe\n/\n\".\"", 8, "comment has no end");
+    REFUSED("[\"\\udb\",1]", 2, "unknown escape in a string");
+}
+
 TEST(json_read, bad_utf8_is_refused_where_it_is) {
     REFUSED("\"ab\xFF\"", 3, "not UTF-8");
     REFUSED("{\"\xC0\x80\":1}", 2, "not UTF-8");     /* overlong NUL */
