@@ -45,6 +45,10 @@ static int file_old_until(struct load *l, const struct json *value) {
     return 0;
 }
 
+static int file_new_with(struct load *l, const struct json *value) {
+    return load_string(l, value, &l->file->new_with);
+}
+
 static int file_default(struct load *l, const struct json *value) {
     if (!json_is_string(value, "deny") && !json_is_string(value, "pass"))
         load_fault(l, value, "\"deny\" refuses every command that no rule mentions",
@@ -130,6 +134,7 @@ static const struct {
     {"new", file_text, false},
     {"new-since", file_new_since, false},
     {"old-until", file_old_until, false},
+    {"new-with", file_new_with, false},
     {"default", file_default, false},
     {"rules", file_rules, true},
 };

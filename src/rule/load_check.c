@@ -193,6 +193,8 @@ static void check_versions(struct load *l, const struct json *value, struct rule
         rule->has_old_until = true;
         rule->old_until = l->file->old_until;
     }
+    if (!rule->new_with)
+        rule->new_with = l->file->new_with;
     if ((since || until) && rule->has_new_since && rule->has_old_until &&
         version_compare(rule->new_since, rule->old_until) > 0)
         load_fault(

@@ -53,6 +53,10 @@ static int rule_old_until(struct load_rule *lr, const struct json *value) {
     return 0;
 }
 
+static int rule_new_with(struct load_rule *lr, const struct json *value) {
+    return load_string(lr->load, value, &lr->rule->new_with);
+}
+
 static int pictures(struct load_rule *lr, const struct json *value, struct picture_list *ret) {
     return load_fold(lr->load, picture_compile_list(&lr->compiler, value, ret));
 }
@@ -360,6 +364,7 @@ static const struct {
     {"command", rule_command},
     {"new-since", rule_new_since},
     {"old-until", rule_old_until},
+    {"new-with", rule_new_with},
     {"old", rule_old},
     {"new", rule_new},
     {"ask", rule_ask},

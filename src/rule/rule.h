@@ -65,6 +65,8 @@ struct rule {
     enum rule_for for_client;
     bool has_new_since, has_old_until;
     struct version new_since, old_until;
+    const char
+        *new_with; /* a command that every server with the new form has; NULL: none is known */
 
     enum picture_kind kind;
     struct picture_list side[2]; /* by enum vars_side */
@@ -104,5 +106,6 @@ struct rule_file {
     size_t n_rules;
     bool has_new_since, has_old_until;
     struct version new_since, old_until;
-    bool is_deny; /* "default": "deny" */
+    const char *new_with; /* as the rules' own */
+    bool is_deny;         /* "default": "deny" */
 };

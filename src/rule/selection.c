@@ -57,11 +57,35 @@ static bool probe_tells(const struct rule *rule) {
     return true;
 }
 
+static bool server_has(const struct choice *c, const char *command, size_t n_command) {
+    const struct json *list = c->commands->list;
+
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct json *name = json_member(&list->items[i], "name");
+
+        if (name && name->type == JSON_STRING && name->n_string == n_command &&
+            memcmp(name->string, command, n_command) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Does a command of the server's vouch for the new form, whatever its version?  A client of that
+ * very version may be the server's own distribution's, and then needs no help.
+ */
+static bool is_vouched(const struct choice *c, const struct rule *rule, struct version client) {
+    return c->commands && rule->new_with && c->server && version_compare(client, *c->server) != 0 &&
+           server_has(c, rule->new_with, strlen(rule->new_with));
+}
+
 static void choose_by_version(struct choice *c, const struct rule *rule, struct version client) {
     bool is_told = c->commands && probe_tells(rule);
-    bool old_is_lost = is_told || (rule->has_old_until && c->server &&
-                                   version_compare(*c->server, rule->old_until) >= 0);
-    bool new_is_missing = is_told || (rule->has_new_since && c->server &&
+    bool has_new = is_vouched(c, rule, client);
+    bool old_is_lost =
+        is_told || has_new ||
+        (rule->has_old_until && c->server && version_compare(*c->server, rule->old_until) >= 0);
+    bool new_is_missing = is_told || (!has_new && rule->has_new_since && c->server &&
                                       version_compare(*c->server, rule->new_since) < 0);
     bool may_use_old = !rule->has_old_until || version_compare(client, rule->old_until) < 0;
     bool may_use_new = !rule->has_new_since || version_compare(client, rule->new_since) >= 0;
@@ -76,17 +100,8 @@ static void choose_by_version(struct choice *c, const struct rule *rule, struct 
 
 /* --- by the server's own word -------------------------------------------------------------------- */
 
-static bool server_has(const struct choice *c, const struct picture *picture) {
-    const struct json *list = c->commands->list;
-
-    for (size_t i = 0; i < list->n_items; i++) {
-        const struct json *name = json_member(&list->items[i], "name");
-
-        if (name && name->type == JSON_STRING && name->n_string == picture->n_name &&
-            memcmp(name->string, picture->name, picture->n_name) == 0)
-            return true;
-    }
-    return false;
+static bool server_takes(const struct choice *c, const struct picture *picture) {
+    return server_has(c, picture->name, picture->n_name);
 }
 
 /* does another rule that works turn this command into one the server has? */
@@ -107,12 +122,12 @@ static void probe(struct choice *c, const struct rule *rule) {
     const struct picture_list *server_side = &rule->side[client == VARS_OLD ? VARS_NEW : VARS_OLD];
     const struct picture_list *client_side = &rule->side[client];
 
-    if (probe_tells(rule) && client_side->n > 0 && server_has(c, &client_side->picture[0])) {
+    if (probe_tells(rule) && client_side->n > 0 && server_takes(c, &client_side->picture[0])) {
         rest(c, rule, SELECTION_SERVER_HAS);
         return;
     }
     for (size_t i = 0; i < server_side->n; i++)
-        if (!server_has(c, &server_side->picture[i]) &&
+        if (!server_takes(c, &server_side->picture[i]) &&
             !is_bridged(c, rule, &server_side->picture[i])) {
             rest(c, rule, SELECTION_COMMAND_LACKED);
             return;
@@ -178,7 +193,7 @@ bool selection_wants_probe(const struct program *program) {
     if (program_options(program)->no_probe || !program_options(program)->client_version)
         return false;
     for (size_t i = 0; i < program_n_rules(program); i++)
-        if (program_rule(program, i)->kind == PICTURE_COMMAND)
+        if (program_rule(program, i)->kind == PICTURE_COMMAND || program_rule(program, i)->new_with)
             return true;
     return false;
 }

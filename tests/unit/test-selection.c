@@ -104,6 +104,23 @@ TEST(selection, by_dialect_the_server_must_have_the_other_form) {
     assert_scenes(scenes, sizeof(scenes) / sizeof(scenes[0]));
 }
 
+TEST(selection, a_command_vouches_for_the_new_form_whatever_the_version) {
+#define VOUCHED                                                                                    \
+    "{\"name\": \"r\", \"new-since\": \"3.0\", \"old-until\": \"3.0\", \"new-with\": \"jobs\", "   \
+    "\"old\": {\"event\": \"E\", \"data\": {\"x\": 1}}, \"new\": {\"event\": \"E\", \"data\": {\"y\": 1}}"
+    static const struct scene scenes[] = {
+        {VOUCHED, "5.2", "2.12", "[]", SELECTION_NEW_CLIENT, SELECTION_WORKS},
+        {VOUCHED, "5.2", "2.12", NULL, SELECTION_NEW_CLIENT, SELECTION_WORKS},
+        {VOUCHED, "5.2", "2.12", "[{\"name\": \"jobs\"}]", SELECTION_RESTS, SELECTION_BOTH_KNOW},
+        {VOUCHED, "2.10", "2.12", "[]", SELECTION_RESTS, SELECTION_BOTH_KNOW},
+        {VOUCHED, "2.10", "2.12", "[{\"name\": \"jobs\"}]", SELECTION_OLD_CLIENT, SELECTION_WORKS},
+        {VOUCHED, "2.12", "2.12", "[{\"name\": \"jobs\"}]", SELECTION_RESTS, SELECTION_BOTH_KNOW},
+        {VOUCHED, "2.10", "3.0", "[]", SELECTION_OLD_CLIENT, SELECTION_WORKS},
+    };
+
+    assert_scenes(scenes, sizeof(scenes) / sizeof(scenes[0]));
+}
+
 TEST(selection, by_version_a_rule_rests_when_both_understand_each_other) {
     static const struct scene scenes[] = {
         {CHANGED, "1.0", "6.0", NULL, SELECTION_OLD_CLIENT, SELECTION_WORKS},

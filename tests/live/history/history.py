@@ -132,8 +132,20 @@ class Event(Step):
         talk.next(lambda m: fits(wanted, m), "the event %s" % wanted)
 
 
+class Told(Step):
+    """All the events of a name that have come by now, in their order."""
+
+    def __init__(self, name, datas):
+        self.name, self.datas = name, datas
+
+    def play(self, talk):
+        came = [e.get("data") for e in talk.seen if e["event"] == self.name]
+        if not fits(talk.fill(self.datas), came):
+            raise AssertionError("%s\n  got  %s\n  want %s" % (self.name, came, self.datas))
+
+
 class Never(Step):
-    """An event that must not have come by the time a round trip is done."""
+    """An event that must not have come, not even to a step before, by the time a round trip is done."""
 
     def __init__(self, name, data=...):
         self.name, self.data = name, data
@@ -142,7 +154,7 @@ class Never(Step):
         wanted = {"event": self.name} if self.data is ... else {"event": self.name, "data": self.data}
         talk.send({"execute": "query-name"})
         talk.next(lambda m: "event" not in m, "the reply to query-name")
-        came = [e for e in talk.events if fits(wanted, e)]
+        came = [e for e in talk.seen if fits(wanted, e)]
         if came:
             raise AssertionError("came, and must not: %s" % came)
 
@@ -187,7 +199,8 @@ class Talk:
 
     def __init__(self, peer, paths):
         Talk.n_talks += 1
-        self.peer, self.paths, self.events, self.own = peer, paths, [], "%d" % Talk.n_talks
+        self.peer, self.paths, self.own = peer, paths, "%d" % Talk.n_talks
+        self.events, self.seen = [], []  # those that no step has waited for yet, and all
 
     def fill(self, value):
         if isinstance(value, str):
@@ -206,6 +219,8 @@ class Talk:
         deadline = Deadline()
         while True:
             message = self.peer.read_message(deadline.left(what))
+            if "event" in message:
+                self.seen.append(message)
             if condition(message):
                 return message
             if "event" not in message:

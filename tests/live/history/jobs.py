@@ -3,7 +3,7 @@
 
 import sys
 
-from history import Absent, Event, Never, Table, Until, exactly, fails, has, ok
+from history import Absent, Event, Never, Table, Told, Until, exactly, fails, has, ok
 
 table = Table()
 old, new, replay = table.old, table.new, table.replay
@@ -119,11 +119,6 @@ replay("job-autodismiss", "5.2", "2.0", ["job-id", "end"], [
     ok("job-dismiss", {"id": "j0"}),
     ok("query-name"),
 ])
-replay("blockjob-underscore", "7.2", "rhel6.2", ["stream"], [
-    ok("block-stream", {"device": "drive0"}),
-    ok("block-job-set-speed", {"device": "drive0", "speed": 65536}),
-    ok("block-job-cancel", {"device": "drive0"}),
-])
 replay("query-block-jobs-members", "7.2", "1.1", ["jobs"], [
     ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "busy": True, "paused": False, "io-status": "ok", "ready": False,
                                    "status": "running", "auto-finalize": True, "auto-dismiss": True}]),
@@ -137,6 +132,49 @@ replay("blockdev-create-job", "5.2", "2.10", ["end"], [
 ])
 replay("block-commit-top-base", "5.2", "2.10", ["commit"], [
     ok("block-commit", {"device": "drive0", "top-node": "mid", "base-node": "base"}),
+])
+
+# --- one number, other names: what Red Hat shipped --------------------------------------------------
+
+# RHEL 6.2, 6.3 and 6.8 all greet as 0.12.1, and only the first calls these commands so: its word decides, not its number
+for version in ("rhel6.2", "rhel6.3", "rhel6"):
+    replay("blockjob-underscore", "7.2", version, ["stream", "jobs", "cancel"] if version == "rhel6.2" else ["stream", "cancel"], [
+        ok("block-stream", {"device": "drive0"}),
+        ok("block-job-set-speed", {"device": "drive0", "speed": 1048576}),
+        ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "speed": 1048576, "status": "running"}]),
+        fails("block-stream", {"device": "drive0"}, "GenericError", "in use"),
+        ok("block-job-cancel", {"device": "drive0"}), Event("BLOCK_JOB_CANCELLED", {"device": "drive0"}),
+        ok("query-block-jobs", None, exactly([])),
+    ])
+    table.old_replay("blockjob-underscore", "0.12.1", version, ["stream", "cancel"], [
+        ok("block_stream", {"device": "drive0"}),
+        ok("block_job_set_speed", {"device": "drive0", "value": 1048576}),
+        ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "speed": 1048576, "status": Absent}]),
+        fails("block_stream", {"device": "drive0"}, "DeviceInUse", "in use", exactly({"device": "drive0"})),
+        ok("block_job_cancel", {"device": "drive0"}),
+        ok("query-block-jobs", None, exactly([])),
+    ])
+
+# RHEL's 2.12 has the jobs of 3.0: a new client needs no help and no event twice, an old one does
+ALL = [{"id": "drive0", "status": s} for s in ("created", "running", "waiting", "pending", "concluded", "null")]
+replay("job-status-change", "5.2", "2.12", ["jobs"], [
+    ok("block-stream", {"device": "drive0", "speed": 1048576}),
+    ok("query-jobs", None, [{"id": "drive0", "status": "running", "current-progress": 524288}]),
+    ok("block-job-set-speed", {"device": "drive0", "speed": 0}),
+    ok("query-name"), Told(STATUS, ALL), Told("BLOCK_JOB_COMPLETED", [{"device": "drive0"}]),
+])
+replay("blockdev-create-job", "5.2", "2.12", ["create"], [
+    ok("blockdev-create", {"job-id": "c1", "options": {"driver": "file", "filename": "/jn-new.qcow2", "size": 0}}),
+    Event(STATUS, {"id": "c1", "status": "concluded"}),
+    ok("query-jobs", None, [{"id": "c1", "status": "concluded"}]),
+    ok("job-dismiss", {"id": "c1"}),
+    Told(STATUS, [{"id": "c1", "status": s} for s in ("created", "running", "waiting", "pending", "concluded", "null")]),
+])
+table.old_replay("job-status-change", "2.10", "2.12", ["jobs"], [
+    ok("block-stream", {"device": "drive0", "speed": 1048576}),
+    ok("query-jobs", None, list),
+    ok("block-job-set-speed", {"device": "drive0", "speed": 0}),
+    ok("query-name"), Told(STATUS, []), Told("BLOCK_JOB_COMPLETED", [{"device": "drive0"}]),
 ])
 
 if __name__ == "__main__":
