@@ -5,6 +5,7 @@
  *
  *   session.c  what a session is told and asked
  *   input.c    input of both sides to whole pieces
+ *   run.c      what of the server's need not be looked at one by one
  *   client.c   what becomes of the client's
  *   task.c     a message under way through the engine, and what that orders
  *   answer.c   replies that come, deadlines that pass
@@ -158,7 +159,9 @@ int client_input(struct session *s, enum deferred_kind kind, const char *text, s
 int client_resume(struct session *s);
 void client_forget(struct session *s, struct deferred *d);
 
-/* --- input.c: both return 0 or -ENOMEM --- */
+/* --- input.c: all return 0 or -ENOMEM unless they say otherwise --- */
+/* may a rule have something to say of this message of the server's, which is no reply to a command it knows? */
+bool input_wants(const struct session *s, const char *text, const struct frame *frame);
 int input_piece(struct session *s, enum side from, enum frame_scan scan, const char *text,
                 size_t n);
 /* what has come of an object will not become one: it passes as it is */

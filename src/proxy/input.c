@@ -18,7 +18,7 @@ static bool is_tracked(const struct session *s, const struct frame *frame) {
     return s->n_in_flight > 0 && (frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR);
 }
 
-static bool wants_message(const struct session *s, const char *text, const struct frame *frame) {
+bool input_wants(const struct session *s, const char *text, const struct frame *frame) {
     const char *name = text + frame->name.at;
 
     if (!s->program || program_n_rules(s->program) == 0 ||
@@ -72,7 +72,7 @@ static int server_object(struct session *s, const char *text, size_t n, const st
         r = read_greeting(s, text, n);
     if (r < 0)
         return r;
-    if (wants_message(s, text, frame))
+    if (input_wants(s, text, frame))
         return task_begin_message(s, text, n, rides);
     session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
     return queue_pass(s, text, n, rides);
@@ -167,7 +167,7 @@ static bool is_kept(const struct session *s, enum side from, const char *text,
     if ((frame->kind == FRAME_EVENT && !frame->has_name) ||
         (frame->kind == FRAME_GREETING && s->program))
         return true;
-    return is_tracked(s, frame) || wants_message(s, text, frame);
+    return is_tracked(s, frame) || input_wants(s, text, frame);
 }
 
 /* the object that began is not whole yet */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/flow.h"
+#include "proxy/run.h"
 
 /* --- life ------------------------------------------------------------------------------------------- */
 
@@ -241,9 +242,23 @@ static int feed_piece(struct session *s, enum side from, enum frame_scan scan, c
     return tell_traffic(s, &before, r);
 }
 
+/* @n: of the piece; @n_left: of all there is */
+static int feed_next(struct session *s, enum side from, struct run *run, enum frame_scan scan,
+                     const char *text, size_t n, size_t n_left) {
+    int r = RUN_NOT_TAKEN;
+
+    if (from == SIDE_SERVER && is_quiet(s))
+        r = run_take(s, run, scan, text, n, n_left);
+    if (r != RUN_NOT_TAKEN)
+        return r;
+    r = run_end(s, run);
+    return r < 0 ? r : feed_piece(s, from, scan, text, n);
+}
+
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
                  struct session_time time) {
     struct input *in = &s->input[from];
+    struct run run = {.n = 0};
     size_t n_piece;
     int r;
 
@@ -255,11 +270,11 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
     while (r == 0 && n > 0) {
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
 
-        r = feed_piece(s, from, scan, text, n_piece);
+        r = feed_next(s, from, &run, scan, text, n_piece, n);
         text += n_piece;
         n -= n_piece;
     }
-    return r;
+    return r < 0 ? r : run_end(s, &run);
 }
 
 /* replies will not come any more: whatever waits goes as it is */

@@ -6,6 +6,7 @@
 
 #include "rule/check.h"
 #include "rule/load.h"
+#include "rule/rename.h"
 
 struct name_entry {
     uint32_t hash;
@@ -273,6 +274,7 @@ static int number_rules(struct program *p) {
 
             rule->file = &p->files[i];
             rule->index = p->n_rules;
+            rule->is_rename = rename_is_all(rule);
             p->rules[p->n_rules++] = rule;
         }
     return 0;

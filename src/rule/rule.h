@@ -96,6 +96,7 @@ struct rule {
 
     size_t n_text;          /* of the whole rule, from @at on */
     size_t todo_at, n_todo; /* what its author has left to be decided; n_todo 0: nothing */
+    bool is_rename;         /* it only gives an event another name (rename.h) */
 };
 
 struct rule_file {

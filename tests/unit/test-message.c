@@ -109,7 +109,7 @@ TEST(message, an_outline_can_be_written_whatever_blanks_it_has) {
                                         "{\"return\": [{\"name\": \"a\", \"in\": [[1,\n2]]}]}"};
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        struct arena arena = ARENA_INIT;
+        arena = (struct arena)ARENA_INIT;
         struct buffer b = BUFFER_INIT;
         struct message m;
 
