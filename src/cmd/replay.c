@@ -1,6 +1,6 @@
 /*
  * qmp-shim replay: what a recorded dialogue would have been with other rules
- * (proxy/rerun.h), or the same as a case file.
+ * (proxy/rerun.h), the same as a case file, or one side of it at a socket.
  */
 
 #include <errno.h>
@@ -12,19 +12,30 @@
 
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/perform.h"
 #include "cmd/ruleset.h"
 #include "cmd/tracereader.h"
 #include "proxy/casewriter.h"
 #include "proxy/rerun.h"
 #include "proxy/session.h"
 
-enum replay_option { REPLAY_SESSION = 256, REPLAY_TO_CASE };
+enum replay_option {
+    REPLAY_SESSION = 256,
+    REPLAY_TO_CASE,
+    REPLAY_AS_SERVER,
+    REPLAY_AS_CLIENT,
+    REPLAY_SHAPE,
+    REPLAY_TIMEOUT
+};
+
+enum { REPLAY_TIMEOUT_S = 30, REPLAY_MAX_TIMEOUT_S = 3600 };
 
 struct replay {
     struct ruleset ruleset;
     struct program *program;
     uint64_t session; /* 0: all */
     bool is_to_case;
+    struct perform_part part; /* its path: NULL: nobody is played */
 };
 
 static const struct command_option replay_options[] = {
@@ -32,6 +43,14 @@ static const struct command_option replay_options[] = {
     {REPLAY_SESSION, "session", "N", "only that session"},
     {REPLAY_TO_CASE, "to-case", NULL,
      "play nothing; print a case file for \"qmp-shim test\" of\nthe session (default: the first one)"},
+    {REPLAY_AS_SERVER, "as-server", "SOCKET",
+     "be the recorded server, for one client that connects\nto this socket, and say what that does otherwise"},
+    {REPLAY_AS_CLIENT, "as-client", "SOCKET",
+     "be the recorded client of the server at this socket,\nand say what that answers otherwise"},
+    {REPLAY_SHAPE, "shape", NULL,
+     "with --as-server or --as-client: compare members and\ntypes, not values"},
+    {REPLAY_TIMEOUT, "timeout", "SECONDS",
+     "how long to wait for each thing that the trace has;\n1 to 3600 (default: 30)"},
     {.name = NULL},
 };
 
@@ -168,6 +187,22 @@ static int replay_to_case(const struct replay *replay, struct tracereader *reade
     return r > 0 ? COMMAND_FAILED : r;
 }
 
+/* --- at a socket ------------------------------------------------------------------------------------------- */
+
+/* Return: an exit status or negative */
+static int replay_perform(struct replay *replay, struct tracereader *reader) {
+    size_t n_differences, n_same;
+    int r;
+
+    replay->part.session = replay->session;
+    r = perform_trace(&replay->part, reader, &n_differences, &n_same);
+    if (r)
+        return r < 0 ? r : COMMAND_FAILED;
+    printf("%zu message%s as recorded, %zu difference%s\n", n_same, n_same == 1 ? "" : "s",
+           n_differences, n_differences == 1 ? "" : "s");
+    return n_differences > 0 ? COMMAND_FAILED : 0;
+}
+
 /* --- the command ------------------------------------------------------------------------------------------- */
 
 /* Return: an exit status or negative */
@@ -179,8 +214,9 @@ static int replay_trace(struct replay *replay, const char *path) {
     if (r)
         r = r < 0 ? r : COMMAND_FAILED;
     else
-        r = replay->is_to_case ? replay_to_case(replay, &reader)
-                               : replay_with_rules(replay, &reader);
+        r = replay->part.path    ? replay_perform(replay, &reader)
+            : replay->is_to_case ? replay_to_case(replay, &reader)
+                                 : replay_with_rules(replay, &reader);
     tracereader_close(&reader);
     return r;
 }
@@ -197,6 +233,27 @@ static int replay_file(struct replay *replay, const char *path) {
     return r ? COMMAND_FAILED : 0;
 }
 
+static int replay_set_part(struct replay *replay, const struct command *c, int side,
+                           const char *path) {
+    if (replay->part.path) {
+        fprintf(stderr, "qmp-shim %s: --as-server and --as-client exclude each other\n", c->name);
+        return COMMAND_USAGE;
+    }
+    replay->part.side = side;
+    replay->part.path = path;
+    return 0;
+}
+
+static int replay_set_timeout(struct replay *replay, const struct command *c, const char *value) {
+    char *end;
+    unsigned long s = strtoul(value, &end, 10);
+
+    if (s < 1 || s > REPLAY_MAX_TIMEOUT_S || *end)
+        return options_wrong_value(c, "timeout", value, "a number of seconds, 1 to 3600");
+    replay->part.timeout_ms = (uint32_t)s * 1000;
+    return 0;
+}
+
 /* Return: 0 or an exit status */
 static int replay_set(struct replay *replay, const struct command *c, int option,
                       const char *value) {
@@ -206,6 +263,15 @@ static int replay_set(struct replay *replay, const struct command *c, int option
     case REPLAY_TO_CASE:
         replay->is_to_case = true;
         return 0;
+    case REPLAY_AS_SERVER:
+        return replay_set_part(replay, c, SIDE_SERVER, value);
+    case REPLAY_AS_CLIENT:
+        return replay_set_part(replay, c, SIDE_CLIENT, value);
+    case REPLAY_SHAPE:
+        replay->part.is_shape = true;
+        return 0;
+    case REPLAY_TIMEOUT:
+        return replay_set_timeout(replay, c, value);
     default:
         return ruleset_set(&replay->ruleset, c, option, value);
     }
@@ -229,7 +295,7 @@ static int replay_parse(struct replay *replay, const struct command *c, int argc
 }
 
 static int replay_run(const struct command *c, int argc, char **argv) {
-    struct replay replay = {0};
+    struct replay replay = {.part = {.timeout_ms = REPLAY_TIMEOUT_S * 1000}};
     int status = COMMAND_FAILED;
 
     if (ruleset_init(&replay.ruleset, argc) == 0)
@@ -244,7 +310,9 @@ const struct command command_replay = {
     .synopsis = "[OPTION]… TRACE",
     .text = "Plays what client and server said in a trace, at the times they said it, with\n"
             "the rules given.  Prints each message that the shim would have sent otherwise: -\n"
-            "is what it was, + what it would be now.  Exits with 1 if there is one.\n",
+            "is what it was, + what it would be now.  Exits with 1 if there is one.\n"
+            "With --as-server or --as-client it plays one side to the other, alive, without\n"
+            "rules: each line once all that stands before it in the trace has come.\n",
     .options = replay_options,
     .run = replay_run,
 };

@@ -52,6 +52,16 @@ static bool is_same_json(const struct buffer *a, const struct buffer *b) {
     return json_equal(va, vb);
 }
 
+char *exchange_id(const char *text, int from) {
+    struct frame_reader reader;
+    size_t n;
+
+    frame_reader_init(&reader, from == SIDE_CLIENT ? FRAME_CLIENT : FRAME_SERVER);
+    if (!*text || frame_scan(&reader, text, strlen(text), &n) != FRAME_OBJECT)
+        return strdup("");
+    return strndup(text + frame_reader_frame(&reader)->id.at, frame_reader_frame(&reader)->id.n);
+}
+
 bool exchange_is_same(const char *a, const char *b) {
     _cleanup_(buffer_deinit) struct buffer bare_a = BUFFER_INIT, bare_b = BUFFER_INIT;
     size_t n_a = strlen(a), n_b = strlen(b);

@@ -73,5 +73,8 @@ struct exchange_label {
 };
 struct exchange_label exchange_label(const char *text, int from);
 
+/* its id as it stands there; empty: none.  Return: to be freed; NULL when out of memory */
+char *exchange_id(const char *text, int from);
+
 /* are these the same, but for blanks around them and the id? */
 bool exchange_is_same(const char *a, const char *b);

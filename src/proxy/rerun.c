@@ -129,23 +129,13 @@ static void compare(struct played *s, bool is_end) {
 
 /* --- replies ---------------------------------------------------------------------------------------------------- */
 
-static char *id_of(const char *text, enum frame_source source) {
-    struct frame_reader reader;
-    size_t n;
-
-    frame_reader_init(&reader, source);
-    if (!*text || frame_scan(&reader, text, strlen(text), &n) != FRAME_OBJECT)
-        return strdup("");
-    return strndup(text + frame_reader_frame(&reader)->id.at, frame_reader_frame(&reader)->id.n);
-}
-
 /* Return: which recorded command the reply @text is for; NULL: not known */
 static struct call *call_of(const struct dialogue *d, const char *text) {
-    _cleanup_(freep) char *id = id_of(text, FRAME_SERVER);
+    _cleanup_(freep) char *id = exchange_id(text, SIDE_SERVER);
 
     list_for_each(i, &d->calls) {
         struct call *c = list_entry(i, struct call, in_dialogue);
-        _cleanup_(freep) char *call_id = id_of(c->text, FRAME_CLIENT);
+        _cleanup_(freep) char *call_id = exchange_id(c->text, SIDE_CLIENT);
 
         if (id && call_id && (!*id || strcmp(id, call_id) == 0))
             return c;
@@ -168,7 +158,7 @@ static int send_bytes(struct played *s, enum side from, const char *text, size_t
 /* the server answers @c, which is gone then */
 static int answer(struct played *s, struct call *c, const char *text) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
-    _cleanup_(freep) char *id = id_of(c->text, FRAME_CLIENT);
+    _cleanup_(freep) char *id = exchange_id(c->text, SIDE_CLIENT);
     int r;
 
     if (!id)

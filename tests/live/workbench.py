@@ -17,8 +17,8 @@ REDACT = os.path.abspath(os.path.join(TOP, "data", "redact.jsonc"))
 tap = qmplive.Tap()
 check_equal = qmplive.check_equal
 PROGRAM = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
+os.environ.setdefault("QMP_SHIM_RULES_PATH", os.path.abspath(os.path.join(TOP, "rules")))
 ENVIRONMENT = dict(os.environ, LC_ALL="C",
-                   QMP_SHIM_RULES_PATH=os.environ.get("QMP_SHIM_RULES_PATH", os.path.abspath(os.path.join(TOP, "rules"))),
                    QMP_SHIM_SCHEMAS=os.path.abspath(os.path.join(TOP, "data", "schemas.json")))
 
 
@@ -196,6 +196,115 @@ def _():
         client = place.client(place.shim(qemu.path, "--rules", resting).path).greet()
         assert "running" in client.command("query-status")["return"]
         program("explain", "--rules", rules, REDACT, status=None)
+
+
+# --- at a socket ---------------------------------------------------------------------------------------------
+
+def dialogue(client, ids="r"):
+    """Replies, an error, an event and an fd."""
+    answers = [client.command("object-add", id=ids + "1", arguments={"qom-type": "memory-backend-ram", "id": "m", "size": 1048576}),
+               client.command("query-version", id=ids + "2"),
+               client.command("no-such-command"),
+               client.command("system_reset", id=[ids])]
+    with open(os.devnull, "rb") as device:
+        answers.append(client.command("getfd", fds=[device.fileno()], arguments={"fdname": "n"}))
+    return [{key: value for key, value in answer.items() if key != "id"} for answer in answers]
+
+
+def play(place, *arguments):
+    """A replay that runs, and the path of its socket."""
+    path = place.path("played")
+    process = place.run([PROGRAM, "replay", arguments[0], path, *arguments[1:]], "replay", env=ENVIRONMENT)
+    if arguments[0] == "--as-server":
+        process.wait_listening(path)
+    return process, path
+
+
+def end_of(client):
+    client.command("quit")
+    client.read_to_end()
+    client.close()
+
+
+@tap.test("the recorded server plays a live client what QEMU said, each reply with the id of its command")
+def _():
+    with qmplive.Place() as place:
+        said = []
+        trace = record(place, lambda client: said.extend(dialogue(client)))
+        process, path = play(place, "--as-server", trace)
+        client = place.client(path).greet()
+        check_equal(dialogue(client, ids="other"), said)
+        end_of(client)
+        check_equal(process.wait(), 0, process.said())
+        assert not os.path.exists(path)
+
+
+@tap.test("what a live client does otherwise is told, with the place, and what it asks anew gets an error")
+def _():
+    with qmplive.Place() as place:
+        trace = record(place, dialogue)
+        process, path = play(place, "--as-server", trace, "--timeout", "5")
+        client = place.client(path).greet()
+        client.command("object-add", arguments={"qom-type": "memory-backend-ram", "id": "m", "size": 4096})
+        assert "no answer" in client.command("query-name", id=7)["error"]["desc"]
+        client.close()
+        check_equal(process.wait(), 1)
+        text = process.said()
+        assert re.search(r"from the client, it differs at arguments\.size:\n  - .*1048576.*\n  \+ .*4096", text), text
+        assert re.search(r"from the client:\n  \+ .*query-name", text), text
+        assert re.search(r"from the client:\n  - .*no-such-command", text), text
+
+
+@tap.test("the recorded client finds a QEMU as it was, events and fds too")
+def _():
+    with qmplive.Place() as place:
+        trace = record(place, dialogue)
+        text = program("replay", "--as-client", place.qemu().path, trace)
+        assert text.endswith(" messages as recorded, 0 differences\n"), text
+
+
+@tap.test("what a live QEMU answers otherwise is told, with the place")
+def _():
+    with qmplive.Place() as place:
+        trace = record(place, dialogue)
+        qemu = place.qemu(options="", monitors=1)
+        client = place.client(qemu.path).greet()
+        client.command("object-add", arguments={"qom-type": "memory-backend-ram", "id": "m", "size": 4096})
+        client.close()
+        text = program("replay", "--as-client", qemu.path, trace, status=1)
+        assert re.search(r'from the server.*:\n  - \{"return": \{\}, "id": "r1"\}\n  \+ .*"error"', text), text
+        assert text.endswith(", 1 difference\n"), text
+
+
+@tap.test("an old client's traffic with rules is found the same through a shim with these rules, but for values that change with each run")
+def _():
+    with qmplive.Place() as place:
+        rules = ("--client-version", "5.2", "--rules", "qemu-6.0")
+        trace = record(place, adds_objects, *rules)
+        path = place.shim(place.qemu().path, *rules).path
+        text = program("replay", "--as-client", path, trace, status=1)
+        assert "it differs at return.0.thread_id:" in text and text.endswith(", 1 difference\n"), text
+        program("replay", "--as-client", place.shim(place.qemu().path, *rules).path, "--shape", trace)
+        qemu = place.qemu()
+        assert '"GenericError"' in program("replay", "--as-client", qemu.path, trace, status=1)
+
+
+@tap.test("a peer that is silent, or does not come, is waited for as long as is said")
+def _():
+    with qmplive.Place() as place:
+        trace = record(place, dialogue)
+        process, _ = play(place, "--as-server", trace, "--timeout", "1")
+        check_equal(process.wait(), 1)
+        assert "no client came" in process.said(), process.said()
+        process, path = play(place, "--as-server", trace, "--timeout", "1")
+        client = place.client(path)
+        check_equal(process.wait(), 1)
+        assert re.search(r"  - .*qmp_capabilities", process.said()), process.said()
+        client.close()
+        program("replay", "--as-client", place.path("none"), trace, status=1)
+        program("replay", "--as-client", "a", "--as-server", "b", trace, status=2)
+        for timeout in ("0", "3601", "x"):
+            program("replay", "--as-client", "a", "--timeout", timeout, trace, status=2)
 
 
 if __name__ == "__main__":
