@@ -76,34 +76,48 @@ static int finish_reply(struct session *s, struct task *t) {
     return r < 0 ? r : queue_flush(s);
 }
 
-/* @text is the reply as the client is to get it; hold it back if a rule says so */
-static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n,
-                         bool may_hold) {
-    uint32_t timeout_ms = 0;
+/* @text is the reply as the client is to get it */
+static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n) {
     int r;
 
     t->held = queue_add(s, NULL, NULL);
     if (!t->held)
         return -ENOMEM;
     r = queue_fill(s, t->held, text, n, true);
-    if (r < 0)
-        return r;
-    if (!may_hold || !t->exchange || !engine_is_holding(t->exchange, &timeout_ms))
-        return finish_reply(s, t);
-    t->held->is_ready = false;
-    t->deadline_ms = s->time.now_ms + timeout_ms;
-    s->stats.n_held++;
-    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0,
-                  "until its event comes");
-    return 0;
+    return r < 0 ? r : finish_reply(s, t);
 }
 
 /* --- replies that come ------------------------------------------------------------------------------------- */
 
-int answer_client(struct session *s, struct task *t, const char *text, size_t n) {
+static bool is_return(const char *text, size_t n) {
+    struct frame_reader reader;
+    size_t n_object;
+
+    frame_reader_init(&reader, FRAME_SERVER);
+    return frame_scan(&reader, text, n, &n_object) == FRAME_OBJECT &&
+           frame_reader_frame(&reader)->kind == FRAME_RETURN;
+}
+
+/*
+ * A reply that a rule holds for an event is kept as it came, outside of the
+ * order: the server of before said nothing until all was over, and events
+ * came first.  What the event tells may be wanted in it.
+ */
+static int hold_reply(struct session *s, struct task *t, const char *text, size_t n,
+                      uint32_t timeout_ms) {
+    buffer_append(&t->reply, text, n);
+    t->deadline_ms = s->time.now_ms + timeout_ms;
+    s->stats.n_held++;
+    session_trace(s, TRACE_HELD, SIDE_SERVER, t->exchange, text, n, NULL, 0,
+                  "until its event comes");
+    return buffer_status(&t->reply);
+}
+
+/* the reply goes back through the rules, and to the client */
+static int give_reply(struct session *s, struct task *t, const char *text, size_t n) {
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     struct exchange *x = t->exchange;
-    bool is_changed = false, is_return = true;
+    bool is_changed = false;
     int r;
 
     if (x && !t->is_answer) {
@@ -111,7 +125,6 @@ int answer_client(struct session *s, struct task *t, const char *text, size_t n)
         if (r < 0)
             return r;
         is_changed = r == 0 && x->is_reply_changed;
-        is_return = r == 0 && x->reply.kind == FRAME_RETURN;
         task_note_failure(s, t);
     }
     if (x && (is_changed || t->is_answer))
@@ -132,7 +145,24 @@ int answer_client(struct session *s, struct task *t, const char *text, size_t n)
         task_free(s, t);
         return r;
     }
-    return deliver_reply(s, t, b.data, b.n, is_return && !t->is_answer);
+    return deliver_reply(s, t, b.data, b.n);
+}
+
+int answer_client(struct session *s, struct task *t, const char *text, size_t n) {
+    uint32_t timeout_ms = 0;
+
+    if (t->exchange && !t->is_answer && !t->is_oob && engine_is_holding(t->exchange, &timeout_ms) &&
+        is_return(text, n))
+        return hold_reply(s, t, text, n, timeout_ms);
+    return give_reply(s, t, text, n);
+}
+
+static int give_held(struct session *s, struct task *t) {
+    _cleanup_(buffer_deinit) struct buffer text = t->reply;
+
+    t->reply = (struct buffer)BUFFER_INIT;
+    t->deadline_ms = UINT64_MAX;
+    return give_reply(s, t, text.data, text.n);
 }
 
 /* the task that asked goes on */
@@ -218,21 +248,31 @@ int answer_take(struct session *s, struct task *t, const char *text, size_t n) {
 
 /* --- ends of waits --------------------------------------------------------------------------------------------------- */
 
-int answer_release_met(struct session *s) {
+/* Return: 0: it went on, and may be gone; 1: it waits for nothing that has come; -ENOMEM */
+static int release(struct session *s, struct task *t) {
     uint32_t timeout_ms;
-    int r;
 
+    if (!t->exchange)
+        return 1;
+    if (engine_has_met(t->exchange)) {
+        t->deadline_ms = UINT64_MAX;
+        return task_run(s, t);
+    }
+    if (t->reply.n == 0 || engine_is_holding(t->exchange, &timeout_ms))
+        return 1;
+    session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->reply.data, t->reply.n, NULL, 0,
+                  "its event came");
+    return give_held(s, t);
+}
+
+int answer_release_met(struct session *s) {
     list_for_each_safe(i, &s->tasks) {
-        struct task *t = list_entry(i, struct task, in_session);
+        int r = release(s, list_entry(i, struct task, in_session));
 
-        if (t->kind != TASK_COMMAND || !t->held || engine_is_holding(t->exchange, &timeout_ms))
-            continue;
-        session_trace(s, TRACE_RELEASED, SIDE_SERVER, t->exchange, t->held->text.data,
-                      t->held->text.n, NULL, 0, "its event came");
-        r = finish_reply(s, t);
         if (r < 0)
             return r;
-        return answer_release_met(s); /* the list has changed */
+        if (r == 0)
+            return answer_release_met(s); /* the list has changed */
     }
     return 0;
 }
@@ -247,15 +287,23 @@ static int abandon_ask(struct session *s, struct task *t) {
     return answer_asker(s, t, NULL, 0);
 }
 
+static int stop_waiting(struct session *s, struct task *t) {
+    int r = engine_stop_waiting(t->exchange);
+
+    return r < 0 ? r : task_run(s, t);
+}
+
 static int expire(struct session *s, struct task *t, const char *note) {
     const char *rule = t->parent ? rule_name(t->parent->exchange) : rule_name(t->exchange);
 
     s->stats.n_timed_out++;
-    session_trace(s, TRACE_TIMED_OUT, t->held ? SIDE_SERVER : -1, t->exchange, NULL, 0, NULL, 0,
-                  rule ? rule : note);
+    session_trace(s, TRACE_TIMED_OUT, t->held || t->reply.n > 0 ? SIDE_SERVER : -1, t->exchange,
+                  NULL, 0, NULL, 0, rule ? rule : note);
     t->deadline_ms = UINT64_MAX;
-    if (t->kind == TASK_COMMAND && t->held)
-        return finish_reply(s, t);
+    if (t->reply.n > 0)
+        return give_held(s, t);
+    if (t->exchange && t->exchange->is_waiting)
+        return stop_waiting(s, t);
     if (s->fd_wait == t)
         s->fd_wait = NULL;
     if (!list_is_empty(&t->parked))

@@ -27,7 +27,7 @@ struct play {
     char id[64]; /* as it came, of the command that is to be answered; empty: it had none */
 };
 
-static const char *const reply_keys[] = {"return", "error", "id", "fd", NULL};
+static const char *const reply_keys[] = {"return", "error", "id", "fd", "until", NULL};
 static const char *const id_key[] = {"id", NULL};
 
 /* --- findings ----------------------------------------------------------------------------------- */
@@ -72,7 +72,7 @@ static int send_message(struct play *p, enum side from, const struct json *value
         const struct json *m = &value->items[i];
 
         if (id && (json_key_is(m, "return") || json_key_is(m, "error") || json_key_is(m, "id") ||
-                   json_key_is(m, "fd")))
+                   json_key_is(m, "fd") || json_key_is(m, "until")))
             continue;
         buffer_append_string(&b, b.n > 1 ? ", " : "");
         buffer_append(&b, m->key_text, m->n_key_text);
@@ -144,30 +144,12 @@ static int expect(struct play *p, enum side side, const struct json *value,
     return 0;
 }
 
-/* a command has to come to the server, which answers it */
-static int expect_command(struct play *p, const struct json *command, const char *message) {
-    int r;
-
-    r = expect(p, SIDE_SERVER, command, reply_keys, message);
-    return r ? r : send_reply(p, command);
-}
-
 /* one value or a list of them */
 static const struct json *items_of(const struct json *value, size_t *ret_n) {
     *ret_n = !value || value->type == JSON_NULL ? 0
              : value->type == JSON_ARRAY        ? value->n_items
                                                 : 1;
     return value && value->type == JSON_ARRAY ? value->items : value;
-}
-
-static int expect_commands(struct play *p, const struct json *list, const char *message) {
-    size_t n;
-    const struct json *command = items_of(list, &n);
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = expect_command(p, &command[i], message);
-    return r;
 }
 
 static int expect_events(struct play *p, const struct json *list, const char *message) {
@@ -179,6 +161,37 @@ static int expect_events(struct play *p, const struct json *list, const char *me
     for (size_t i = 0; r == 0 && i < n; i++)
         r = expect(p, SIDE_CLIENT, &event[i], json_member(&event[i], "timestamp") ? NULL : ignored,
                    message);
+    return r;
+}
+
+/* events that the server sends, and the client gets unless the rule hides them */
+static int happen(struct play *p, const struct json *events) {
+    size_t n;
+    const struct json *event = items_of(events, &n);
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = send_message(p, SIDE_SERVER, &event[i], NULL);
+    return r || p->rule->hide ? r : expect_events(p, events, "the client did not get this event");
+}
+
+/* a command has to come to the server, which answers it */
+static int expect_command(struct play *p, const struct json *command, const char *message) {
+    int r;
+
+    r = expect(p, SIDE_SERVER, command, reply_keys, message);
+    if (r == 0)
+        r = send_reply(p, command);
+    return r ? r : happen(p, json_member(command, "until"));
+}
+
+static int expect_commands(struct play *p, const struct json *list, const char *message) {
+    size_t n;
+    const struct json *command = items_of(list, &n);
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = expect_command(p, &command[i], message);
     return r;
 }
 
@@ -230,16 +243,13 @@ static int expect_reply(struct play *p, const struct json *command) {
 /* the event that the reply waits for, or the time after which it comes without */
 static int play_until(struct play *p, const struct json *ex) {
     size_t n;
-    const struct json *event = items_of(json_member(ex, "until"), &n);
-    int r = 0;
 
+    items_of(json_member(ex, "until"), &n);
     if (p->rule->until.n == 0)
         return 0;
     if (n == 0)
         return error_fold(player_wait(&p->player, UINT64_C(3600) * 1000));
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = send_message(p, SIDE_SERVER, &event[i], NULL);
-    return r;
+    return happen(p, json_member(ex, "until"));
 }
 
 static int play_command(struct play *p, const struct json *ex, const struct json *from,
@@ -323,8 +333,6 @@ static int play_exchange(struct play *p, const struct json *ex) {
         return EXAMPLE_E_NONE;
     if (r == 0)
         r = expect_events(p, json_member(ex, "emit"), "the client did not get this event");
-    if (r == 0 && !p->rule->hide) /* it came behind the reply, and stays there */
-        r = expect_events(p, json_member(ex, "until"), "the client did not get this event");
     if (r == 0)
         r = expect_commands(p, json_member(ex, "then"), "the server did not get this command");
     if (r == 0)

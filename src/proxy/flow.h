@@ -52,6 +52,7 @@ struct task {
     struct buffer id;     /* the client's id as JSON text; n is 0: it gave none */
     struct rides rides;   /* of a command */
     struct held *held;    /* its place in the order towards the client */
+    struct buffer reply;  /* as it came, while it is held for an event; n is 0: it is not */
     struct list parked;   /* struct task.in_session: events that come after this one's reply */
     size_t n_parked, n_parked_bytes;
     bool is_oob;
@@ -215,7 +216,7 @@ int answer_take(struct session *s, struct task *t, const char *text, size_t n);
 int answer_client(struct session *s, struct task *t, const char *text, size_t n);
 /* the task that asked goes on; @text is NULL: without an answer */
 int answer_asker(struct session *s, struct task *t, const char *text, size_t n);
-/* release replies whose event has come */
+/* go on with replies and steps whose event has come */
 int answer_release_met(struct session *s);
 /* let deadlines pass; UINT64_MAX: all of them */
 int answer_expire(struct session *s, uint64_t now_ms);

@@ -56,6 +56,7 @@ struct task *task_free(struct session *s, struct task *t) {
     exchange_free(t->exchange);
     buffer_deinit(&t->raw);
     buffer_deinit(&t->id);
+    buffer_deinit(&t->reply);
     rides_deinit(&t->rides);
     free(t);
     return NULL;
@@ -402,7 +403,7 @@ static int pass_message(struct session *s, struct task *t) {
     if (x->is_changed)
         r = queue_fill(s, t->held, x->message.text, x->message.n_text, true);
     else /* what comes behind it must not come before its line end */
-        r = queue_fill(s, t->held, t->raw.data, t->raw.n, x->own != NULL);
+        r = queue_fill(s, t->held, t->raw.data, t->raw.n, x->own || x->is_awaited);
     if (r == 0)
         r = task_send_own(s, x, t->held);
     task_free(s, t);
@@ -458,6 +459,10 @@ int task_run(struct session *s, struct task *t) {
         return drop_message(s, t);
     case ENGINE_ANSWER:
         return answer(s, t);
+    case ENGINE_WAIT:
+        t->is_blocking = t->kind == TASK_COMMAND && !t->is_oob;
+        t->deadline_ms = s->time.now_ms + engine_wait_ms(t->exchange);
+        return 0;
     case ENGINE_ASK:
         t->is_blocking = t->kind == TASK_COMMAND && !t->is_oob;
         return begin_ask(s, t);

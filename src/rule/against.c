@@ -237,6 +237,13 @@ static void find_unknown(struct against *a, const struct picture *p, const char 
         find(a, DIAG_ERROR, p->at, p->n_at, &words, p->name, p->n_name, meta_type);
 }
 
+/* the reply to it is the one that the client gets */
+static bool is_last(const struct against *a, const struct picture *p) {
+    const struct picture_list *side = &a->rule->side[a->server];
+
+    return side->n > 0 && p == &side->picture[side->n - 1];
+}
+
 /* @is_side: it is one of the rule's two, and nothing that the rule asks or waits for */
 static void look_at_picture(struct against *a, const struct picture *p, bool is_side) {
     const char *meta_type = p->kind == PICTURE_COMMAND ? "command" : "event";
@@ -258,11 +265,16 @@ static void look_at_picture(struct against *a, const struct picture *p, bool is_
                  "argument");
     look_at_root(a, p->reply[REPLY_RETURN], "return", schema_type(a->schema, entry, "ret-type"),
                  true, "member");
+    for (size_t i = 0; is_side && is_last(a, p) && i < a->rule->n_replies; i++)
+        look_at_root(a, a->rule->replies[i].side[a->server], "return",
+                     schema_type(a->schema, entry, "ret-type"), true, "member");
 }
 
 static void look_at_list(struct against *a, const struct picture_list *list, bool is_side) {
-    for (size_t i = 0; i < list->n; i++)
+    for (size_t i = 0; i < list->n; i++) {
         look_at_picture(a, &list->picture[i], is_side);
+        look_at_list(a, &list->picture[i].until, false);
+    }
 }
 
 /* of a rule for errors, either dialect's names stand there */

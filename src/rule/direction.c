@@ -107,6 +107,11 @@ static void learn_reply(struct direction *d, const struct picture *picture, enum
         learn(d, picture->reply[kind], KNOWN, 0);
 }
 
+static void learn_events(struct direction *d, const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        learn(d, &list->picture[i].message, KNOWN, 0);
+}
+
 static enum known look_up(const struct direction *d, size_t var, const struct scope *scope) {
     enum known best = d->rule->vars.var[var].fallback ? KNOWN : (enum known) * known_at(d, var, 0);
 
@@ -398,6 +403,7 @@ static void exchange(struct direction *d, const struct picture_list *list, const
         need_own(d, &one, d->server, else_what);
         learn_reply(d, &list->picture[i], REPLY_RETURN);
         learn_reply(d, &list->picture[i], REPLY_ERROR);
+        learn_events(d, &list->picture[i].until);
     }
 }
 
@@ -455,11 +461,36 @@ static int reply_of_kind(struct direction *d, struct arena *arena, const struct 
     return 0;
 }
 
+/* of several pairs one that lacks something gives way to the next */
+static int reply_pairs(struct direction *d, struct arena *arena) {
+    struct writing w = {d, d->client, "the reply is never written so", true};
+    unsigned char *saved = arena_alloc(arena, d->n_known + d->n_rows);
+
+    if (!saved)
+        return -ENOMEM;
+    memcpy(saved, d->known, d->n_known);
+    memcpy(saved + d->n_known, d->rows, d->n_rows);
+    for (size_t i = 0; i < d->rule->n_replies; i++) {
+        const struct pattern *read = d->rule->replies[i].side[d->server];
+        struct place at = {read, KEPT, false, NULL};
+
+        learn(d, read, KNOWN, 0);
+        need(&w, d->rule->replies[i].side[d->client], &at);
+        memcpy(d->known, saved, d->n_known);
+        memcpy(d->rows, saved + d->n_known, d->n_rows);
+    }
+    for (size_t i = 0; i < d->rule->n_replies; i++)
+        learn(d, d->rule->replies[i].side[d->server], KNOWN_PERHAPS, 0);
+    return 0;
+}
+
 static int replies(struct direction *d, struct arena *arena) {
     const struct picture_list *server = &d->rule->side[d->server];
     const struct picture *client = &d->rule->side[d->client].picture[0];
     int r = 0;
 
+    if (d->rule->n_replies > 0)
+        return reply_pairs(d, arena);
     if (server->n == 0) {
         const struct pattern *write =
             client->reply[REPLY_RETURN] ? client->reply[REPLY_RETURN] : client->reply[REPLY_ERROR];
@@ -494,8 +525,7 @@ static int check_command(struct direction *d, struct arena *arena, const struct 
         exchange(d, server, "this step is never sent");
     else if (server->n > 0)
         need_command(d, &server->picture[0], read);
-    for (size_t i = 0; i < d->rule->until.n; i++)
-        learn(d, &d->rule->until.picture[i].message, KNOWN, 0);
+    learn_events(d, &d->rule->until);
     r = replies(d, arena);
     if (r < 0)
         return r;

@@ -499,18 +499,50 @@ static int write_out(struct exchange *x, enum engine_outcome *ret) {
 
 /* --- steps ---------------------------------------------------------------------------------------------- */
 
+/* the event may come before the reply: it counts from now on */
+static void send_step(struct exchange *x, const struct picture *step) {
+    x->step = step;
+    x->is_step_met = step->until.n == 0;
+    if (!x->is_step_met && list_is_empty(&x->in_waits))
+        list_append(&x->engine->waits, &x->in_waits);
+}
+
+static int stop_steps(struct exchange *x, const char *why) {
+    reply_fail(x, x->rule, why);
+    x->i = SIZE_MAX;
+    x->applied->server = x->step;
+    return reply_timeout(x);
+}
+
+uint32_t engine_wait_ms(const struct exchange *x) {
+    return x->rule->timeout_ms ? x->rule->timeout_ms : ENGINE_UNTIL_TIMEOUT_MS;
+}
+
+bool engine_has_met(const struct exchange *x) {
+    return x->is_waiting && x->is_step_met;
+}
+
+int engine_stop_waiting(struct exchange *x) {
+    return stop_steps(x, "the event of a step did not come in time");
+}
+
 /* Return: 0: *ret is the order; -ENOMEM */
 static int next_step(struct exchange *x, enum engine_outcome *ret) {
     const struct picture_list *steps = &x->rule->side[server_side(x)];
     int r;
 
+    x->is_waiting = x->step && !x->is_step_met && x->i <= steps->n;
+    if (x->is_waiting) {
+        *ret = ENGINE_WAIT;
+        return 0;
+    }
     for (; x->i < steps->n; x->i++) {
         r = order_ask(x, &steps->picture[x->i]);
         if (r < 0)
             return r;
         if (r > 0)
             continue; /* its variables are not bound: skipped */
-        x->step = &steps->picture[x->i];
+        send_step(x, &steps->picture[x->i]);
         *ret = ENGINE_ASK;
         return 0;
     }
@@ -526,12 +558,8 @@ static int answer_step(struct exchange *x, const struct message *reply) {
     const struct pattern *p;
     int r;
 
-    if (!reply) {
-        reply_fail(x, x->rule, "the server did not answer in time");
-        x->i = SIZE_MAX;
-        x->applied->server = x->step;
-        return reply_timeout(x);
-    }
+    if (!reply)
+        return stop_steps(x, "the server did not answer in time");
     x->reply = *reply;
     if (reply->kind == FRAME_ERROR) {
         x->i = SIZE_MAX;

@@ -44,6 +44,7 @@ enum engine_outcome {
     ENGINE_PASS,   /* send message.text on */
     ENGINE_DROP,   /* send nothing */
     ENGINE_ANSWER, /* a command: reply.text is the reply, without an id; send nothing to the server */
+    ENGINE_WAIT,   /* for an event, until engine_has_met() or engine_wait_ms() have passed */
     ENGINE_ASK, /* send ask to the server, from ask_hop on, and give its reply to engine_answer() */
 };
 
@@ -91,6 +92,7 @@ struct exchange {
     bool from_client;
     bool is_changed; /* message.text is not what came */
     bool is_hidden;  /* an event that an "until" keeps from the client */
+    bool is_awaited; /* an event that something waits for, which then comes right behind it */
     struct message message, reply;
     struct fdtable_entry *fd;    /* came with the command; NULL: none, or no rule wants to know */
     struct engine_fd message_fd; /* goes with it, in the place of those that came */
@@ -111,6 +113,8 @@ struct exchange {
     size_t i;                   /* of its asks or steps */
     struct message types;       /* what its arguments are conformed to; root is NULL: nothing */
     const struct picture *step; /* the last one that was sent */
+    bool is_step_met;           /* the event of its own "until" has come */
+    bool is_waiting;            /* for that */
 
     const char *ask;
     size_t n_ask, ask_hop;
@@ -167,6 +171,15 @@ bool engine_wants_reply(const struct exchange *x);
 
 /* is the reply to be held for an event that has not come yet?  @ret_timeout_ms: for how long */
 bool engine_is_holding(const struct exchange *x, uint32_t *ret_timeout_ms);
+
+/* how long a step waits for its event */
+uint32_t engine_wait_ms(const struct exchange *x);
+
+/* has the event come for which the step waits?  Then engine_run() goes on */
+bool engine_has_met(const struct exchange *x);
+
+/* it did not come in time; then engine_run() goes on.  Return: 0 or -ENOMEM */
+int engine_stop_waiting(struct exchange *x);
 
 /* is the command, under any of its names, one of @names (NULL-terminated)? */
 bool engine_is_named(const struct exchange *x, const char *const *names);

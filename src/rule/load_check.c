@@ -8,6 +8,7 @@
 
 #include "rule/fdshape.h"
 #include "rule/load_parts.h"
+#include "rule/load_replies.h"
 #include "rule/picture.h"
 
 static const struct picture *first_picture(const struct rule *rule) {
@@ -88,6 +89,44 @@ static void check_orientation(struct load *l, const struct json *value, const st
     }
 }
 
+static const struct picture *first_until(const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++)
+        if (list->picture[i].until.n > 0)
+            return &list->picture[i];
+    return NULL;
+}
+
+static bool has_step_until(const struct rule *rule) {
+    return first_until(&rule->side[VARS_OLD]) || first_until(&rule->side[VARS_NEW]);
+}
+
+static void fault_until(struct load *l, const struct picture *p, const char *way_out,
+                        const char *message) {
+    if (!p)
+        return;
+    diag_add(l->diags, DIAG_ERROR, l->source, p->until.picture[0].at, p->until.picture[0].n_at,
+             way_out, "%s", message);
+    l->is_invalid = true;
+}
+
+/* a rule has its own, and steps have theirs */
+static void check_until(struct load *l, const struct json *value, const struct rule *rule) {
+    const struct picture_list *others[] = {&rule->ask, &rule->then, &rule->finally};
+    bool is_list = rule->side[VARS_OLD].is_list || rule->side[VARS_NEW].is_list;
+    const struct json *until = json_member(value, "until");
+
+    for (size_t side = 0; side < 2; side++)
+        if (!rule->side[side].is_list)
+            fault_until(l, first_until(&rule->side[side]), "put it beside \"old\" and \"new\"",
+                        "only a step has an \"until\" of its own");
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        fault_until(l, first_until(others[i]), "leave it out",
+                    "only a step has an \"until\" of its own");
+    if (until && is_list)
+        load_fault_at_key(l, until, "put it into the step that is to be waited for",
+                          "a sequence of commands waits step by step");
+}
+
 /* what only a rule for one kind of message can have */
 static void check_use(struct load *l, const struct json *value, const struct rule *rule) {
     static const struct {
@@ -96,6 +135,7 @@ static void check_use(struct load *l, const struct json *value, const struct rul
         const char *message;
     } uses[] = {
         {"command", PICTURE_ERROR, "\"command\" belongs to a rule for errors"},
+        {"replies", PICTURE_COMMAND, "\"replies\" belongs to a rule for a command"},
         {"finally", PICTURE_COMMAND, "\"finally\" belongs to a rule for a command"},
         {"until", PICTURE_COMMAND, "\"until\" belongs to a rule for a command"},
         {"conform", PICTURE_COMMAND, "\"conform\" belongs to a rule for a command"},
@@ -103,7 +143,8 @@ static void check_use(struct load *l, const struct json *value, const struct rul
     };
     const struct json *hide = json_member(value, "hide"), *timeout = json_member(value, "timeout"),
                       *needs = json_member(value, "needs");
-    bool has_until = json_member(value, "until"), has_after = json_member(value, "after-reply");
+    bool has_until = json_member(value, "until") || has_step_until(rule),
+         has_after = json_member(value, "after-reply");
 
     for (size_t i = 0; i < ARRAY_SIZE(uses); i++)
         if (json_member(value, uses[i].key) && rule->kind != uses[i].kind)
@@ -255,6 +296,8 @@ void load_check_rule(struct load *l, const struct json *value, struct rule *rule
     check_use(l, value, rule);
     check_alone(l, value, rule);
     check_fds(l, value, rule);
+    check_until(l, value, rule);
+    load_check_replies(l, value, rule);
     check_versions(l, value, rule);
     if (!l->is_invalid && rule->side[VARS_OLD].is_null != rule->side[VARS_NEW].is_null)
         check_null(l, value, rule);

@@ -10,6 +10,7 @@
 #include "json/number.h"
 #include "rule/examples.h"
 #include "rule/load_parts.h"
+#include "rule/load_replies.h"
 #include "rule/picture.h"
 
 /* a rule in the making */
@@ -86,6 +87,10 @@ static int rule_old(struct load_rule *lr, const struct json *value) {
 
 static int rule_new(struct load_rule *lr, const struct json *value) {
     return pictures(lr, value, &lr->rule->side[VARS_NEW]);
+}
+
+static int rule_replies(struct load_rule *lr, const struct json *value) {
+    return load_replies(lr->load, &lr->compiler, value, lr->rule);
 }
 
 static int rule_ask(struct load_rule *lr, const struct json *value) {
@@ -367,6 +372,7 @@ static const struct {
     {"new-with", rule_new_with},
     {"old", rule_old},
     {"new", rule_new},
+    {"replies", rule_replies},
     {"ask", rule_ask},
     {"then", rule_then},
     {"finally", rule_finally},

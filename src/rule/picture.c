@@ -28,9 +28,9 @@ const char *picture_kind_name(enum picture_kind kind) {
 static const struct {
     enum picture_kind kind;
     const char *key;
-    const char *keys[6];
+    const char *keys[7];
 } kinds[] = {
-    {PICTURE_COMMAND, "execute", {"execute", "arguments", "fd", "return", "error", NULL}},
+    {PICTURE_COMMAND, "execute", {"execute", "arguments", "fd", "until", "return", "error", NULL}},
     {PICTURE_EVENT, "event", {"event", "data", NULL}},
     {PICTURE_GREETING, "QMP", {"QMP", NULL}},
     {PICTURE_ERROR, "error", {"error", NULL}},
@@ -115,8 +115,7 @@ static int new_root(struct pattern_compiler *c, size_t n_members, struct pattern
     return root->members ? 0 : -ENOMEM;
 }
 
-static int compile_reply(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
-    enum reply_kind kind = json_key_is(m, "return") ? REPLY_RETURN : REPLY_ERROR;
+int picture_compile_reply(struct pattern_compiler *c, const struct json *m, struct pattern **ret) {
     struct pattern *root = arena_alloc(c->arena, sizeof(*root));
     int r;
 
@@ -125,8 +124,13 @@ static int compile_reply(struct pattern_compiler *c, const struct json *m, struc
     r = new_root(c, 1, root);
     if (r < 0)
         return r;
-    ret->reply[kind] = root;
+    *ret = root;
     return compile_root_member(c, m, root);
+}
+
+static int compile_reply(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
+    return picture_compile_reply(
+        c, m, &ret->reply[json_key_is(m, "return") ? REPLY_RETURN : REPLY_ERROR]);
 }
 
 static int compile_fd(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
@@ -134,11 +138,26 @@ static int compile_fd(struct pattern_compiler *c, const struct json *m, struct p
     return ret->fd ? fdshape_compile(c, m, ret->fd) : -ENOMEM;
 }
 
+static int compile_until(struct pattern_compiler *c, const struct json *m,
+                         struct picture_list *ret) {
+    int r;
+
+    r = picture_compile_list(c, m, ret);
+    if (r)
+        return r;
+    for (size_t i = 0; i < ret->n; i++)
+        if (ret->picture[i].kind != PICTURE_EVENT)
+            return fault(c, m, "write {\"event\": …}", "only events can stand here");
+    return ret->is_null ? fault(c, m, "leave the key out", "null says nothing here") : 0;
+}
+
 static int compile_member(struct pattern_compiler *c, const struct json *m, struct picture *ret) {
     if (ret->kind == PICTURE_COMMAND && is_reply_key(m))
         return compile_reply(c, m, ret);
     if (ret->kind == PICTURE_COMMAND && json_key_is(m, "fd"))
         return compile_fd(c, m, ret);
+    if (ret->kind == PICTURE_COMMAND && json_key_is(m, "until"))
+        return compile_until(c, m, &ret->until);
     return compile_root_member(c, m, &ret->message);
 }
 

@@ -129,6 +129,18 @@ static int index_side(struct program *p, const struct rule *rule, enum vars_side
     return 0;
 }
 
+static int index_until(struct program *p, const struct rule *rule,
+                       const struct picture_list *list) {
+    for (size_t i = 0; i < list->n; i++) {
+        int r = add_use(p, PROGRAM_UNTIL, list->picture[i].name, list->picture[i].n_name, rule,
+                        VARS_OLD);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static bool shows_fd(const struct picture_list *list) {
     for (size_t i = 0; i < list->n; i++)
         if (list->picture[i].fd)
@@ -145,18 +157,21 @@ static int index_rule(struct program *p, const struct rule *rule) {
             return r;
     }
     p->has_fds = p->has_fds || shows_fd(&rule->side[VARS_OLD]) || shows_fd(&rule->side[VARS_NEW]);
-    for (size_t i = 0; i < rule->until.n; i++) {
-        r = add_use(p, PROGRAM_UNTIL, rule->until.picture[i].name, rule->until.picture[i].n_name,
-                    rule, VARS_OLD);
-        if (r < 0)
-            return r;
-    }
+    r = index_until(p, rule, &rule->until);
+    for (size_t side = 0; r == 0 && side < 2; side++)
+        for (size_t i = 0; r == 0 && i < rule->side[side].n; i++)
+            r = index_until(p, rule, &rule->side[side].picture[i].until);
+    if (r < 0)
+        return r;
     return index_names(p, PROGRAM_REPLY_OF, rule->after_reply, rule);
 }
 
 static size_t count_names(const struct rule *rule) {
     size_t n = rule->side[VARS_OLD].n + rule->side[VARS_NEW].n + rule->until.n + 1;
 
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < rule->side[side].n; i++)
+            n += rule->side[side].picture[i].until.n;
     for (size_t i = 0; rule->commands && rule->commands[i]; i++)
         n++;
     for (size_t i = 0; rule->after_reply && rule->after_reply[i]; i++)

@@ -9,6 +9,7 @@
 #include "rule/introspect.h"
 #include "rule/match.h"
 #include "rule/memory.h"
+#include "rule/replies.h"
 
 /* of a command's name, in an error of the shim's own */
 enum { REPLY_MAX_NAME_BYTES = 100 };
@@ -83,6 +84,15 @@ static int write_reply(struct exchange *x, const struct applied *a, const struct
         return 0;
     }
     return set_reply(x, text.data, text.n);
+}
+
+/* Return: 0: one of them applied; MATCH_E_NO; -ENOMEM */
+static int apply_pairs(struct exchange *x, const struct applied *a) {
+    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    int r;
+
+    r = replies_apply(x, a, &text);
+    return r ? r : set_reply(x, text.data, text.n);
 }
 
 /* Return: 0: it applied; MATCH_E_NO: it says nothing of this reply; -ENOMEM */
@@ -172,7 +182,7 @@ static int back_one(struct exchange *x, size_t hop) {
     int r = MATCH_E_NO;
 
     if (a)
-        r = apply_pictures(x, a);
+        r = a->rule->n_replies > 0 ? apply_pairs(x, a) : apply_pictures(x, a);
     if (r > 0)
         r = x->reply.kind == FRAME_ERROR ? apply_error_rules(x, reply_file_at(x->engine, hop)) : 0;
     if (r < 0 || !a)
@@ -311,7 +321,7 @@ bool engine_wants_reply(const struct exchange *x) {
 
         if (picture_has_reply(a->client) || picture_has_reply(a->server) || rule->until.n ||
             rule->then.n || rule->finally.n || rule->emit.n || rule->emit_before.n ||
-            rule->remember.n || rule->forget.n)
+            rule->remember.n || rule->forget.n || rule->n_replies)
             return true;
     }
     return is_reply_of_used(x) ||
@@ -323,40 +333,54 @@ static bool is_named(const struct picture *picture, const struct message *m) {
     return picture->n_name == m->n_name && memcmp(picture->name, m->name, m->n_name) == 0;
 }
 
-static int match_until(struct exchange *waiting, struct applied *a, struct exchange *event) {
-    enum vars_side side = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
-    struct message m;
-    int r;
-
-    for (size_t i = 0; i < a->rule->until.n; i++) {
+/* is @event one of @list, in the dialect of @side?  Return: 0: what it binds is in @b; MATCH_E_NO; -ENOMEM */
+static int match_event(struct exchange *waiting, const struct picture_list *list,
+                       enum vars_side side, const struct exchange *event, struct bindings *b) {
+    for (size_t i = 0; i < list->n; i++) {
         _cleanup_(arena_deinit) struct arena arena =
             ARENA_INIT; /* any number of events may not match */
+        struct message m;
+        int r;
 
-        if (!is_named(&a->rule->until.picture[i], &event->message))
+        if (!is_named(&list->picture[i], &event->message))
             continue;
         r = message_read(&arena, event->message.text, event->message.n_text, &m);
         if (r)
             return error_fold(r);
-        r = match_value(&arena, side, &a->rule->until.picture[i].message, m.root, a->bindings);
+        r = match_value(&arena, side, &list->picture[i].message, m.root, b);
         if (r < 0)
             return r;
         if (r == 0) {
             arena_join(&waiting->arena, &arena); /* what it binds outlives the event */
-            a->is_until_met = true;
-            event->is_hidden = event->is_hidden || a->rule->hide;
             return 0;
         }
     }
+    return MATCH_E_NO;
+}
+
+static int match_until(struct exchange *waiting, const struct picture_list *list,
+                       const struct applied *a, struct exchange *event, bool *ret_is_met) {
+    enum vars_side side = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+    int r;
+
+    if (list->n == 0 || *ret_is_met || a->hop != event->hop)
+        return 0;
+    r = match_event(waiting, list, side, event, a->bindings);
+    if (r)
+        return r < 0 ? r : 0;
+    *ret_is_met = true;
+    event->is_awaited = true;
+    event->is_hidden = event->is_hidden || a->rule->hide;
     return 0;
 }
 
 int reply_look_for_until(struct exchange *waiting, struct exchange *event) {
-    for (struct applied *a = waiting->applied; a; a = a->next)
-        if (a->hop == event->hop && a->rule->until.n > 0 && !a->is_until_met) {
-            int r = match_until(waiting, a, event);
+    int r = 0;
 
-            if (r < 0)
-                return r;
-        }
-    return 0;
+    for (struct applied *a = waiting->applied; r == 0 && a; a = a->next)
+        r = match_until(waiting, &a->rule->until, a, event, &a->is_until_met);
+    if (r == 0 && waiting->stage == ENGINE_STEPPING && waiting->step)
+        r = match_until(waiting, &waiting->step->until, waiting->applied, event,
+                        &waiting->is_step_met);
+    return r;
 }

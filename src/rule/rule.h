@@ -16,6 +16,15 @@
 
 enum picture_kind { PICTURE_COMMAND, PICTURE_EVENT, PICTURE_ERROR, PICTURE_GREETING };
 
+struct picture;
+
+struct picture_list {
+    struct picture *picture;
+    size_t n;
+    bool is_list; /* written as a list: steps */
+    bool is_null; /* this side has nothing like it */
+};
+
 /* what one message (and, of a command, its reply) looks like on one side */
 struct picture {
     enum picture_kind kind;
@@ -24,17 +33,17 @@ struct picture {
     struct pattern message; /* the whole object, without "return" and "error" of a command */
     struct pattern *fd;     /* COMMAND: the file descriptor that comes with it; NULL: not shown */
     struct pattern
-        *reply[2];   /* COMMAND: the whole reply object, by enum reply_kind; NULL: not shown */
-    size_t at, n_at; /* its place in the file */
+        *reply[2]; /* COMMAND: the whole reply object, by enum reply_kind; NULL: not shown */
+    struct picture_list until; /* COMMAND, a step: the next one waits for one of these events */
+    size_t at, n_at;           /* its place in the file */
 };
 
 enum reply_kind { REPLY_RETURN, REPLY_ERROR };
 
-struct picture_list {
-    struct picture *picture;
-    size_t n;
-    bool is_list; /* written as a list: steps */
-    bool is_null; /* this side has nothing like it */
+/* what one reply looks like on both sides */
+struct reply_pair {
+    enum reply_kind kind[2]; /* by enum vars_side */
+    struct pattern *side[2]; /* the whole reply object */
 };
 
 /* {"TABLE": {"$key": {…}}} */
@@ -70,6 +79,9 @@ struct rule {
 
     enum picture_kind kind;
     struct picture_list side[2]; /* by enum vars_side */
+    struct reply_pair
+        *replies; /* COMMAND: in place of those in its pictures; the first that fits */
+    size_t n_replies;
     struct vars vars;
     const char *
         *commands; /* ERROR: replies to these commands only; NULL-terminated; NULL: to any */

@@ -51,9 +51,9 @@ old("blockdev-create-job", "2.12", [
     Never("JOB_STATUS_CHANGE"),
 ], since="3.0")
 old("blockdev-create-job", "2.12", [
-    fails("x-blockdev-create", {"driver": "file", "filename": "/nosuch/{image}", "size": 0}, "GenericError", "not created"),
+    fails("x-blockdev-create", {"driver": "file", "filename": "/nosuch/{image}", "size": 0}, "GenericError", "Could not create"),
     ok("query-jobs", None, exactly([])),
-], since="3.0", first="7.2", what="that fails")
+], since="3.0", what="that fails")
 old("query-block-jobs-members", "1.1", [
     ok("block-stream", SLOW),
     ok("query-block-jobs", None, [{"device": "drive0", "type": "stream", "len": int, "offset": int, "speed": 65536,
