@@ -155,8 +155,10 @@ static int diff_load_rules(struct diff *d, struct diff_way *w) {
     if (!text)
         return -ENOMEM;
     snprintf(text, 40, "%u.%u.%u", v.major, v.minor, v.micro);
-    options.client_version = w->client->has_version && w->server->has_version ? text : NULL;
     d->rules.is_all = d->rules.n_names == 0;
+    /* rules that are named are taken by their sides, as run does */
+    if (d->rules.is_all && w->client->has_version && w->server->has_version)
+        options.client_version = text;
     options.no_deny = d->rules.is_all;
     return rules_load(&d->rules, &options, &w->program, &n_files);
 }

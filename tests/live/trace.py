@@ -15,6 +15,7 @@ import sys
 import qmplive
 
 TOP = os.path.join(qmplive.HERE, "..", "..")
+os.environ.setdefault("QMP_SHIM_SCHEMAS", os.path.abspath(os.path.join(TOP, "data", "schemas.json")))
 REDACT = os.path.abspath(os.path.join(TOP, "data", "redact.jsonc"))
 RULES = ["--client-version", "2.6", "--rules", "qemu-6.0", "--rules", "qemu-2.12"]
 tap = qmplive.Tap()
@@ -317,14 +318,22 @@ def _():
             os.unlink(os.path.join(here, "qemu.sock"))
             return reply
 
-        record_, show, failed, rule, check, replay, run_, keep = tutorial()
+        record_, show, failed, diff, gap, skeleton, guess, todo, rule, check, replay, run_, keep = tutorial()
         assert "error" in run(record_)
         assert "object-add" in do(show)
         assert "size" in do(failed)
+        assert gap in do(diff, 1), gap
+        do(skeleton)
+        with open(os.path.join(here, "props.jsonc"), encoding="utf-8") as file:
+            text = file.read()
+        assert guess in text, text
+        assert "incomplete: TODO: arguments.props is not taken" in do(todo, 3)
+        do(run_.replace("first", "none"), 1)
         with open(os.path.join(here, "props.jsonc"), "w", encoding="utf-8") as file:
             file.write(rule)
         for command in check.splitlines():
-            do(command)
+            text = do(command)
+        assert "1 bridged by rules, 0 open" in text and "<props/object-add>" in text, text
         text = do(replay, 1)
         assert "1 session played, 1 difference\n" in text, text
         assert re.search(r'  \+ .*"object-add".*"size": 1048576', text), text
