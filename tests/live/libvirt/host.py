@@ -232,7 +232,7 @@ def shims():
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"qmp-shim") and b"run" in words:
+        if words[0].endswith(b"qmp-shim") and (b"run" in words or b"takeover" in words):
             found.append(int(pid))
     return found
 
