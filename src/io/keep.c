@@ -30,6 +30,8 @@ struct keep {
     struct journal journal;
     bool is_expecting; /* the read that was begun is kept */
     bool is_lapse_told;
+    size_t n_touched; /* bytes of the log that have memory; 0: no more than they may */
+    size_t n_small;   /* so often in a row it did not need them */
     struct keep_ride *rides;
     size_t n_rides;
 };
@@ -227,6 +229,20 @@ void keep_told(struct keep *k, const struct session *s) {
     journal_done(&k->journal, s, sent.n);
 }
 
+/* memory is given back, but not at once: to get it anew costs more than a message */
+static void keep_trim(struct keep *k, size_t n) {
+    if (n > KEEP_IDLE_BYTES) {
+        k->n_touched = size_max(k->n_touched, n);
+        k->n_small = 0;
+        return;
+    }
+    if (k->n_touched == 0 || ++k->n_small < KEEP_PATIENCE)
+        return;
+    fallocate(k->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+              JOURNAL_HEAD_BYTES + KEEP_IDLE_BYTES, (off_t)(k->n_touched - KEEP_IDLE_BYTES));
+    k->n_touched = 0;
+}
+
 void keep_rest(struct keep *k, const struct session *s) {
     size_t n = journal_n_log(&k->journal);
     struct keep_sent sent = keep_n_sent(k);
@@ -236,9 +252,7 @@ void keep_rest(struct keep *k, const struct session *s) {
     k->is_lapse_told = false;
     if (k->n_rides > 0)
         keep_remove_rides(k);
-    if (n > KEEP_IDLE_BYTES)
-        fallocate(k->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  JOURNAL_HEAD_BYTES + KEEP_IDLE_BYTES, (off_t)(n - KEEP_IDLE_BYTES));
+    keep_trim(k, n);
 }
 
 /* ---- what an earlier process has left ---- */
@@ -411,6 +425,7 @@ int keep_resume(struct keep *k, struct session *s) {
     keep_settle_read(k);
     for (size_t side = 0; side < 2; side++)
         conn_witness_settle(keep_witness(k, (enum side)side));
+    k->n_touched = KEEP_LOG_BYTES; /* who knows */
     r = journal_resume(&k->journal, s, sent.n, keep_get_fds, k);
     switch (r) {
     case JOURNAL_E_INVALID:

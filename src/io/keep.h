@@ -21,7 +21,8 @@
 enum {
     KEEP_LOG_BYTES =
         16 << 20, /* of a journal.  Behind it the session is not kept until it is at rest */
-    KEEP_IDLE_BYTES = 256 << 10, /* of memory that a session at rest may have of its log */
+    KEEP_IDLE_BYTES = 256 << 10, /* of memory that its log may have for good; */
+    KEEP_PATIENCE = 64, /* what is more goes once the session came to rest so often without it */
 };
 
 struct keep;

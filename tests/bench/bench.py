@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -219,6 +220,49 @@ def scale_rules(folder, server):
     return found
 
 
+KEPT_SCENES = [
+    ("ping-pong", ["batches"]),
+    ("ping-pong, rewritten", ["batches"] + RENAMED_COMMAND),
+    ("events, a write each", ["events"]),
+    ("events, 64 KB a write", ["events", "events=100000", "batch=65536"]),
+    ("replies of 200 KB", ["batches", "command=x-bench-large", "large=200000"]),
+    ("connections set up", ["setups"]),
+]
+
+
+def forget(notified):
+    """a service manager's part: all it is told is read, and the fds are closed"""
+    while True:
+        try:
+            _, fds, _, _ = socket.recv_fds(notified, 4096, 4)
+        except OSError:
+            return
+        for fd in fds:
+            os.close(fd)
+
+
+def keep_sessions(folder, server):
+    """what does it cost that sessions can outlive the process?"""
+    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notified.bind(os.path.join(folder, "notify"))
+    threading.Thread(target=forget, args=(notified,), daemon=True).start()
+    os.environ.update(NOTIFY_SOCKET=notified.getsockname(), FDSTORE="4000")
+    ways = [shim(folder, "kept", server)]
+    for name in "NOTIFY_SOCKET", "FDSTORE":
+        del os.environ[name]
+    ways.append(shim(folder, "not-kept", server))
+    found = {}
+    for name, arguments in KEPT_SCENES:
+        runs = interleave(ways, arguments, [])
+        rate, cpu_ns = (compare(runs, "not-kept", key)["kept"] for key in ("rate", "cpu_ns"))
+        found[name] = {"rate": rate, "cpu_ns": cpu_ns}
+        print("kept: %-26s %10.0f/s  x%.3f | cpu x%.3f" %
+              (name, rate["median"], rate["ratio"], cpu_ns["ratio"]), flush=True)
+    for way in ways:
+        way.stop()
+    return found
+
+
 def weigh(ways):
     """memory: at the start, and for each of many idle connections"""
     found = {}
@@ -298,6 +342,7 @@ def main():
         for way in ways[1:]:
             way.stop()
         result["rules"] = scale_rules(folder, path)
+        result["kept"] = keep_sessions(folder, path)
         server.stop()
         if shutil.which(QEMU):
             result["qemu"] = time_qemu(folder)

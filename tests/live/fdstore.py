@@ -480,7 +480,8 @@ def _(place):
     sender.start()
     client.read(n + len(LONG) + 4)
     sender.join()
-    command(client, peer, "x")
+    for _ in range(40):
+        command(client, peer, "x")
     manager.sync()
     journal = dict(manager.store)["journal-1"]
     until(lambda: os.fstat(journal).st_blocks * 512 < 1 << 20, "the journal to be small")
