@@ -117,6 +117,7 @@ static void conn_on_ready(struct poller_watch *w, uint32_t events) {
         c->is_deaf = c->is_deaf || !w->events;
         events |= w->events;
     }
+    events &= w->events; /* what was asked for may have changed since this was seen */
     if (events & EPOLLOUT)
         c->is_full = false;
     c->ready(c, events & EPOLLIN);
@@ -156,7 +157,8 @@ void conn_leave(struct conn *c, conn_closed_fn closed) {
 
 void conn_close(struct conn *c, conn_closed_fn closed) {
     assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
-    conn_drain(c);
+    if (!c->is_hung_up || !c->is_ended) /* else there is nobody to see, and nothing left to read */
+        conn_drain(c);
     conn_leave(c, closed);
 }
 
@@ -420,5 +422,6 @@ void conn_shutdown(struct conn *c) {
     if (c->is_shut)
         return;
     c->is_shut = true;
-    shutdown(c->fd, SHUT_WR);
+    if (!c->is_hung_up)
+        shutdown(c->fd, SHUT_WR);
 }

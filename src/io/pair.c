@@ -84,14 +84,17 @@ static int pair_send(struct pair *p) {
     for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
         struct conn *c = &p->conns[sides[i]];
         struct out *out = session_out(p->session, sides[i]);
-        int r;
 
-        conn_send(c, out); /* CONN_E_AGAIN: pair_wait() sees that @out is not empty */
+        if (!out_is_empty(out)) {
+            int r;
+
+            conn_send(c, out); /* CONN_E_AGAIN: pair_wait() sees that @out is not empty */
+            r = out_settle(out);
+            if (r < 0)
+                return r;
+        }
         if (c->is_deaf)
             pair_note_end(p, sides[i]);
-        r = out_settle(out);
-        if (r < 0)
-            return r;
     }
     return 0;
 }
@@ -117,10 +120,11 @@ static int pair_wait(struct pair *p) {
 static void pair_on_timer(uv_timer_t *timer);
 
 static void pair_set_timer(struct pair *p, uint64_t due_ms) {
-    uint64_t now_ms = uv_now(p->shared->loop);
+    uint64_t now_ms;
 
     if (due_ms == p->timer_ms)
         return;
+    now_ms = uv_now(p->shared->loop);
     p->timer_ms = due_ms;
     if (due_ms == UINT64_MAX)
         uv_timer_stop(&p->timer);
@@ -134,10 +138,24 @@ static uint64_t pair_due_ms(const struct pair *p) {
     return session_ms < p->linger_ms ? session_ms : p->linger_ms;
 }
 
-/* @r: what the session said to the input */
-static void pair_go_on(struct pair *p, int r) {
+/* Return: is it over? */
+static bool pair_end_if_done(struct pair *p) {
     bool is_done = true;
 
+    for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+        if (pair_is_done(p, sides[i]))
+            conn_shutdown(&p->conns[sides[i]]);
+        else
+            is_done = false;
+    }
+    if (!is_done || pair_must_linger(p))
+        return false;
+    pair_over_by_peers(p);
+    return true;
+}
+
+/* @r: what the session said to the input */
+static void pair_go_on(struct pair *p, int r) {
     if (r == 0)
         r = pair_send(p);
     if (r < 0) {
@@ -146,16 +164,8 @@ static void pair_go_on(struct pair *p, int r) {
     }
     if (p->keep)
         keep_rest(p->keep, p->session);
-    for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
-        if (pair_is_done(p, sides[i]))
-            conn_shutdown(&p->conns[sides[i]]);
-        else
-            is_done = false;
-    }
-    if (is_done && !pair_must_linger(p)) {
-        pair_over_by_peers(p);
+    if (p->has_ended && pair_end_if_done(p))
         return;
-    }
     pair_set_timer(p, pair_due_ms(p));
     r = pair_wait(p);
     if (r < 0)
@@ -235,7 +245,7 @@ static int pair_read(struct pair *p, enum side from) {
 }
 
 static void pair_on_ready(struct pair *p, enum side side, bool is_readable) {
-    pair_go_on(p, is_readable && pair_is_reading(p, side) ? pair_read(p, side) : 0);
+    pair_go_on(p, is_readable ? pair_read(p, side) : 0);
 }
 
 static void pair_on_server(struct conn *c, bool is_readable) {

@@ -2,32 +2,44 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/util.h"
 
 enum { POLLER_MAX_EVENTS = 64 }; /* of one wait; the others come with the next */
 
+/* @data: of its events; it is no watch, so it is for the loop */
+static int poller_know(struct poller *p, int fd, uint32_t events, void *data) {
+    struct epoll_event event = {.events = events, .data.ptr = data};
+
+    return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
 int poller_init(struct poller *p, uv_loop_t *loop) {
-    struct epoll_event event = {.events = EPOLLIN}; /* .data.ptr is NULL: the loop's own */
     int r;
 
-    *p = (struct poller){.loop = loop, .fd = epoll_create1(EPOLL_CLOEXEC)};
+    *p = (struct poller){.loop = loop, .timer_fd = -1, .timer_ms = UINT64_MAX};
     list_init(&p->removed);
+    p->fd = epoll_create1(EPOLL_CLOEXEC);
     if (p->fd < 0)
         return -errno;
-    if (epoll_ctl(p->fd, EPOLL_CTL_ADD, uv_backend_fd(loop), &event) == 0)
-        return 0;
-    r = -errno;
-    poller_deinit(p);
+    p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    r = p->timer_fd < 0 ? -errno : poller_know(p, p->timer_fd, EPOLLIN | EPOLLET, &p->timer_fd);
+    if (r == 0)
+        r = poller_know(p, uv_backend_fd(loop), EPOLLIN, NULL);
+    if (r < 0)
+        poller_deinit(p);
     return r;
 }
 
 void poller_deinit(struct poller *p) {
     assert(p->n_watches == 0); /* poller_run() has returned */
+    if (p->timer_fd >= 0)
+        close(p->timer_fd);
     if (p->fd >= 0)
         close(p->fd);
-    p->fd = -1;
+    p->fd = p->timer_fd = -1;
 }
 
 void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_fn ready) {
@@ -77,25 +89,49 @@ static bool poller_is_alive(const struct poller *p) {
     return p->n_watches > 0 || uv_loop_alive(p->loop);
 }
 
-/* Return: how long to wait, in ms; -1: until something happens */
-static int poller_timeout(const struct poller *p, bool may_wait) {
+/*
+ * A wait with an end costs much more than one without: the kernel sets a
+ * timer each time.  So one is set here, and only when it must go off sooner.
+ */
+static void poller_set_timer(struct poller *p, int ms) {
+    uint64_t due_ms = uv_now(p->loop) + (uint64_t)ms;
+    struct itimerspec when = {.it_value = {ms / 1000, ms % 1000 * 1000000L}};
+
+    if (due_ms >= p->timer_ms)
+        return;
+    timerfd_settime(p->timer_fd, 0, &when, NULL);
+    p->timer_ms = due_ms;
+}
+
+/* Return: 0: do not wait; -1: until something happens */
+static int poller_timeout(struct poller *p, bool may_wait) {
+    int ms;
+
     if (!may_wait || !list_is_empty(&p->removed))
         return 0;
-    /* of a loop with nothing in it, libuv says 0 */
-    return uv_loop_alive(p->loop) ? uv_backend_timeout(p->loop) : -1;
+    if (!uv_loop_alive(p->loop)) /* of a loop with nothing in it, libuv says 0 */
+        return -1;
+    ms = uv_backend_timeout(p->loop);
+    if (ms > 0)
+        poller_set_timer(p, ms);
+    return ms == 0 ? 0 : -1;
 }
 
 /* Return: has the loop something to do? */
-static bool poller_tell(const struct epoll_event *events, int n) {
-    bool is_loop = n <= 0; /* the time is over, or a signal came */
+static bool poller_tell(struct poller *p, const struct epoll_event *events, int n) {
+    bool is_loop = n <= 0; /* a signal came */
 
     for (int i = 0; i < n; i++) {
         struct poller_watch *w = events[i].data.ptr;
 
-        if (!w)
+        if (!w) {
             is_loop = true;
-        else if (w->fd >= 0) /* else it was removed just now */
+        } else if (events[i].data.ptr == &p->timer_fd) {
+            is_loop = true;
+            p->timer_ms = UINT64_MAX;
+        } else if (w->fd >= 0) { /* else it was removed just now */
             w->ready(w, events[i].events);
+        }
     }
     return is_loop;
 }
@@ -107,7 +143,7 @@ bool poller_turn(struct poller *p, bool may_wait) {
     n = epoll_wait(p->fd, events, ARRAY_SIZE(events), timeout);
     uv_update_time(p->loop);
     /* it is due if it was before, however many sockets are ready all the time */
-    if (poller_tell(events, n) || timeout == 0)
+    if (poller_tell(p, events, n) || timeout == 0)
         uv_run(p->loop, UV_RUN_NOWAIT);
     poller_finish_removed(p);
     return poller_is_alive(p);

@@ -34,7 +34,8 @@ struct poller_watch {
 
 struct poller {
     uv_loop_t *loop;
-    int fd;
+    int fd, timer_fd;
+    uint64_t timer_ms;   /* what it is set to; UINT64_MAX: nothing */
     size_t n_watches;    /* removed() was not called yet */
     struct list removed; /* struct poller_watch.in_removed */
 };
