@@ -229,8 +229,10 @@ static void listener_on_poll(uv_poll_t *handle, int status, int events) {
         listener_starve(l, -status);
         return;
     }
+    /* mostly there is one, and if not, we are told again; but only after the last a shortage is over */
     for (int i = 0; i < LISTENER_MAX_ACCEPTS && !l->is_paused && listener_accept(l); i++)
-        continue;
+        if (!l->is_starved)
+            break;
 }
 
 /*

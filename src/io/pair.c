@@ -272,7 +272,7 @@ static void pair_keep_server(struct pair *p, int fd) {
     keep_connected(p->keep, fd);
 }
 
-static void pair_connected(struct pair *p) {
+static void pair_open_server(struct pair *p) {
     int fd = p->server_fd;
 
     p->server_fd = -1;
@@ -280,6 +280,10 @@ static void pair_connected(struct pair *p) {
     conn_open_take(&p->conns[SIDE_SERVER], p->shared->poller, fd, false, pair_on_server);
     p->n_handles++;
     pair_keep_server(p, fd);
+}
+
+static void pair_connected(struct pair *p) {
+    pair_open_server(p);
     pair_go_on(p, 0);
 }
 
@@ -420,7 +424,7 @@ static void pair_begin_keep(struct pair *p, int client_fd, struct program *progr
 static int pair_start(struct pair *p, int client_fd, const char *connect_path,
                       struct program *program) {
     uv_loop_t *loop = p->shared->loop;
-    int r;
+    int r, error;
 
     r = pair_prepare(p, connect_path, program);
     if (r < 0) {
@@ -434,7 +438,12 @@ static int pair_start(struct pair *p, int client_fd, const char *connect_path,
         p->conns[SIDE_CLIENT].witness = keep_witness(p->keep, SIDE_CLIENT);
     uv_timer_init(loop, &p->timer);
     p->n_handles = 2;
-    /* it connects from the loop, so that over() is never called before we return */
+    if (upstream_connect(p->server_fd, p->connect_path, &error) == 0) {
+        pair_open_server(p);
+        if (pair_wait(p) == 0)
+            return 0;
+    }
+    /* whatever is wrong is found from the loop, so that over() is never called before we return */
     pair_set_timer(p, uv_now(loop));
     return 0;
 }
