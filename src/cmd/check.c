@@ -151,7 +151,7 @@ static int check_against(struct check *check, const struct program *program,
     if (r < 0)
         return r;
     r = against_schema(selection, &check->schema, diags);
-    selection_free(selection);
+    selection_unref(selection);
     return r;
 }
 

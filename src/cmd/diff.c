@@ -190,7 +190,7 @@ static int diff_find(struct diff *d, enum dialect client) {
         r = diff_select(w, &selection);
     if (r == 0)
         r = diff_fill_rows(d, w, &gaps, selection);
-    selection_free(selection);
+    selection_unref(selection);
     return r;
 }
 

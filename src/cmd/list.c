@@ -71,7 +71,7 @@ static int list_program(const struct list_choice *choice, const struct program *
         r = selection_new(program, &server, NULL, &selection);
     for (size_t i = 0; r == 0 && i < program_n_files(program); i++)
         list_file(program_file(program, i), selection);
-    selection_free(selection);
+    selection_unref(selection);
     return r;
 }
 

@@ -33,7 +33,7 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
                                         .max_facts_bytes = limits->max_facts_bytes,
                                         .max_kept_fds = limits->max_kept_fds});
     s->is_deny = program && program_is_deny(program);
-    r = program ? selection_new(program, NULL, NULL, &s->engine.selection) : 0;
+    r = program ? selection_share(program, NULL, &s->engine.selection) : 0;
     if (r < 0) {
         session_free(s);
         return r;
@@ -86,45 +86,28 @@ int session_select(struct session *s, const struct version *server,
         s->engine.server = *server;
         s->engine.has_server = true;
     }
-    r = selection_new(s->program, s->engine.has_server ? &s->engine.server : NULL, commands,
-                      &selection);
+    server = s->engine.has_server ? &s->engine.server : NULL;
+    r = commands ? selection_new(s->program, server, commands, &selection)
+                 : selection_share(s->program, server, &selection);
     if (r < 0)
         return r;
-    selection_free(s->engine.selection);
+    selection_unref(s->engine.selection);
     s->engine.selection = selection;
     s->n_changes++;
     return 0;
 }
 
-static void name_rules(const struct session *s, const struct rule_file *file, struct buffer *b) {
-    size_t n = 0;
-
-    for (size_t i = 0; i < file->n_rules; i++) {
-        if (!selection_is_working(s->engine.selection, &file->rules[i]))
-            continue;
-        if (n++ == 0) {
-            buffer_append_string(b, b->n > 0 ? "; " : "");
-            buffer_append_string(b, file->name);
-            buffer_append(b, ":", 1);
-        }
-        buffer_append(b, " ", 1);
-        buffer_append_string(b, file->rules[i].name);
-    }
-}
-
 int session_tell_rules(struct session *s) {
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    const char *text;
+    int r;
 
     if (s->has_told_rules || !s->trace)
         return 0;
     s->has_told_rules = true;
-    for (size_t i = 0; i < program_n_files(s->program); i++)
-        name_rules(s, program_file(s->program, i), &b);
-    if (buffer_status(&b) < 0)
-        return -ENOMEM;
-    session_trace(s, TRACE_ACTIVE, -1, NULL, b.n > 0 ? b.data : "none", b.n > 0 ? b.n : 4, NULL, 0,
-                  NULL);
-    return 0;
+    r = selection_tell(s->engine.selection, &text);
+    if (r == 0)
+        session_trace(s, TRACE_ACTIVE, -1, NULL, text, strlen(text), NULL, 0, NULL);
+    return r;
 }
 
 bool session_reads(const struct session *s, enum program_role role, const char *name,

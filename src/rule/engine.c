@@ -25,7 +25,7 @@ void engine_init(struct engine *e, const struct program *program,
 }
 
 void engine_deinit(struct engine *e) {
-    e->selection = selection_free(e->selection);
+    e->selection = selection_unref(e->selection);
     facts_deinit(&e->facts);
     fdtable_deinit(&e->fds);
     buffer_deinit(&e->schema);

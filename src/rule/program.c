@@ -7,6 +7,7 @@
 #include "rule/check.h"
 #include "rule/load.h"
 #include "rule/rename.h"
+#include "rule/selection.h"
 
 struct name_entry {
     uint32_t hash;
@@ -32,6 +33,7 @@ struct program {
     size_t n_slots;
     size_t n_uses[_PROGRAM_ROLE_N];
     bool has_fds;
+    struct list selections; /* struct selection.in_program */
 };
 
 /* --- the index of names ------------------------------------------------------------------------ */
@@ -340,6 +342,7 @@ int program_load(const struct program_source *sources, size_t n_sources,
     if (!p)
         return -ENOMEM;
     p->n_refs = 1;
+    list_init(&p->selections);
     r = take_options(p, options);
     if (r == 0)
         r = load_all(p, sources, n_sources, diags);
@@ -361,10 +364,20 @@ struct program *program_ref(struct program *p) {
 struct program *program_unref(struct program *p) {
     if (!p || --p->n_refs > 0)
         return NULL;
+    while (!list_is_empty(&p->selections)) {
+        struct selection *s = list_entry(p->selections.next, struct selection, in_program);
+
+        list_remove(&s->in_program);
+        selection_unref(s);
+    }
     free(p->table);
     arena_deinit(&p->arena);
     free(p);
     return NULL;
+}
+
+struct list *program_selections(struct program *p) {
+    return &p->selections;
 }
 
 size_t program_n_rules(const struct program *p) {

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/list.h"
 #include "json/diag.h"
 #include "rule/rule.h"
 
@@ -102,3 +103,6 @@ struct program_uses program_find(const struct program *p, enum program_role role
 
 /* does any rule use this role at all? */
 bool program_has(const struct program *p, enum program_role role);
+
+/* what selection.c keeps with it; its own business */
+struct list *program_selections(struct program *p);

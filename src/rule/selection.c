@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SELECTION_MAX_SHARED = 8 }; /* servers of so many versions are remembered */
+
 struct choice {
     struct selection *selection;
     const struct version *server;
@@ -176,7 +178,12 @@ int selection_new(const struct program *program, const struct version *server,
 
     if (!s)
         return -ENOMEM;
+    s->n_refs = 1;
+    list_init(&s->in_program);
     s->program = program;
+    s->has_server = server != NULL;
+    if (server)
+        s->server = *server;
     s->state = (unsigned char *)(s + 1);
     s->reason = s->state + n;
     choose_all(&c);
@@ -184,9 +191,91 @@ int selection_new(const struct program *program, const struct version *server,
     return 0;
 }
 
-struct selection *selection_free(struct selection *s) {
+struct selection *selection_ref(struct selection *s) {
+    s->n_refs++;
+    return s;
+}
+
+struct selection *selection_unref(struct selection *s) {
+    if (!s || --s->n_refs > 0)
+        return NULL;
+    buffer_deinit(&s->names);
     free(s);
     return NULL;
+}
+
+/* --- shared by sessions --------------------------------------------------------------------------- */
+
+static bool is_for(const struct selection *s, const struct version *server) {
+    return s->has_server ? server && version_compare(s->server, *server) == 0 : !server;
+}
+
+/* the program keeps it: the reference is the program's */
+static void keep(struct list *kept, struct selection *s) {
+    size_t n = 0;
+
+    list_append(kept, &s->in_program);
+    list_for_each(i, kept)
+        n++;
+    if (n > SELECTION_MAX_SHARED) {
+        struct selection *oldest = list_entry(kept->next, struct selection, in_program);
+
+        list_remove(&oldest->in_program);
+        selection_unref(oldest);
+    }
+}
+
+int selection_share(struct program *program, const struct version *server,
+                    struct selection **ret_selection) {
+    struct list *kept = program_selections(program);
+    struct selection *s;
+    int r;
+
+    list_for_each(i, kept) {
+        s = list_entry(i, struct selection, in_program);
+        if (is_for(s, server)) {
+            *ret_selection = selection_ref(s);
+            return 0;
+        }
+    }
+    r = selection_new(program, server, NULL, &s);
+    if (r < 0)
+        return r;
+    *ret_selection = selection_ref(s);
+    keep(kept, s);
+    return 0;
+}
+
+/* --- in words ---------------------------------------------------------------------------------------- */
+
+static void name_rules(const struct selection *s, const struct rule_file *file, struct buffer *b) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < file->n_rules; i++) {
+        if (!selection_is_working(s, &file->rules[i]))
+            continue;
+        if (n++ == 0) {
+            buffer_append_string(b, b->n > 0 ? "; " : "");
+            buffer_append_string(b, file->name);
+            buffer_append(b, ":", 1);
+        }
+        buffer_append(b, " ", 1);
+        buffer_append_string(b, file->rules[i].name);
+    }
+}
+
+int selection_tell(struct selection *s, const char **ret_text) {
+    if (s->names.n == 0) {
+        for (size_t i = 0; i < program_n_files(s->program); i++)
+            name_rules(s, program_file(s->program, i), &s->names);
+        if (s->names.n == 0)
+            buffer_append_string(&s->names, "none");
+        buffer_append(&s->names, "", 1);
+    }
+    if (buffer_status(&s->names) < 0)
+        return -ENOMEM;
+    *ret_text = s->names.data;
+    return 0;
 }
 
 bool selection_wants_probe(const struct program *program) {

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/buffer.h"
+#include "base/list.h"
 #include "rule/program.h"
 
 enum selection_state {
@@ -31,11 +33,16 @@ struct selection_commands {
 };
 
 struct selection {
+    unsigned int n_refs;
+    struct list in_program; /* those that sessions share */
     const struct program *program;
+    bool has_server;
+    struct version server;
     bool is_ascending; /* the client stands at the old end of the chain */
     size_t n_working;
     unsigned char *state;  /* by struct rule.index: enum selection_state */
     unsigned char *reason; /* likewise: enum selection_reason */
+    struct buffer names;   /* of those that work, for selection_tell(); empty until then */
 };
 
 /*
@@ -47,7 +54,25 @@ struct selection {
  */
 int selection_new(const struct program *program, const struct version *server,
                   const struct selection_commands *commands, struct selection **ret_selection);
-struct selection *selection_free(struct selection *s);
+struct selection *selection_ref(struct selection *s);
+struct selection *selection_unref(struct selection *s);
+
+/*
+ * selection_share() - the same, chosen once for all sessions with such a server
+ *
+ * It must not outlive @program, which keeps the latest of them.
+ * Return: 0 or -ENOMEM.
+ */
+int selection_share(struct program *program, const struct version *server,
+                    struct selection **ret_selection);
+
+/*
+ * selection_tell() - the rules that work, by their files, in words
+ * @ret_text: NUL-terminated, borrowed; "none" when there are none
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int selection_tell(struct selection *s, const char **ret_text);
 
 /* does a picture of @side read messages from the client? */
 static inline bool selection_is_client_side(const struct selection *s, const struct rule *rule,

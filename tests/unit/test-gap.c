@@ -255,7 +255,7 @@ static bool is_bridged(const char *rule, enum gap_kind kind, const char *path, c
               "%s", rule);
     cr_assert(eq(int, selection_new(program, NULL, NULL, &selection), 0));
     is = bridge_find(selection, &gap) != NULL;
-    selection_free(selection);
+    selection_unref(selection);
     diag_set_deinit(&diags);
     program_unref(program);
     buffer_deinit(&text);

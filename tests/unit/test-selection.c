@@ -77,7 +77,7 @@ static void assert_scene(const struct scene *scene) {
               scene->server ? scene->server : "?", scene->commands ? scene->commands : "?",
               selection_reason_text((enum selection_reason)s->reason[0]));
     cr_assert(eq(sz, s->n_working, scene->state != SELECTION_RESTS));
-    selection_free(s);
+    selection_unref(s);
     program_unref(p);
     arena_deinit(&arena);
     buffer_deinit(&rule);
@@ -176,10 +176,10 @@ TEST(selection, a_name_may_be_bridged_by_the_next_file) {
     s = select_for(&arena, p, "7.0", "[{\"name\": \"c\"}]");
     cr_assert(eq(sz, s->n_working, 2));
     cr_assert(s->is_ascending);
-    selection_free(s);
+    selection_unref(s);
     s = select_for(&arena, p, "7.0", "[{\"name\": \"d\"}]");
     cr_assert(eq(sz, s->n_working, 0), "the last step has nowhere to go, nor then has the first");
-    selection_free(s);
+    selection_unref(s);
     program_unref(p);
     arena_deinit(&arena);
 }
@@ -210,7 +210,7 @@ TEST(selection, client_and_server_stand_at_the_ends_of_the_chain) {
     cr_assert(eq(int, selection_client_side(s, rule), VARS_NEW));
     cr_assert(selection_is_client_side(s, rule, VARS_NEW) &&
               !selection_is_client_side(s, rule, VARS_OLD));
-    selection_free(s);
+    selection_unref(s);
     program_unref(p);
     arena_deinit(&arena);
 }
