@@ -142,8 +142,11 @@ bool poller_turn(struct poller *p, bool may_wait) {
 
     n = epoll_wait(p->fd, events, ARRAY_SIZE(events), timeout);
     uv_update_time(p->loop);
-    /* it is due if it was before, however many sockets are ready all the time */
-    if (poller_tell(p, events, n) || timeout == 0)
+    /*
+     * A timer is due if it was before, however many sockets are ready all the
+     * time; and with a socket, handles of the loop are mostly closed, too.
+     */
+    if (poller_tell(p, events, n) || timeout == 0 || !list_is_empty(&p->removed))
         uv_run(p->loop, UV_RUN_NOWAIT);
     poller_finish_removed(p);
     return poller_is_alive(p);

@@ -240,6 +240,10 @@ static int defer(struct session *s, enum deferred_kind kind, const char *text, s
 /* out-of-band commands overtake what waits, but nothing overtakes fds on their way */
 static bool overtakes(const struct session *s, enum deferred_kind kind, const struct frame *frame,
                       const struct rides *rides) {
+    /* the line end of a qmp_capabilities that is under way goes with it */
+    if (kind == DEFERRED_BLANK)
+        return s->negotiation == NEGOTIATION_ASKED && !s->fd_wait && list_is_empty(&s->deferred) &&
+               rides_is_empty(rides);
     return kind == DEFERRED_OBJECT && frame->kind == FRAME_COMMAND_OOB && s->is_oob &&
            !s->fd_wait && rides_is_empty(rides);
 }
