@@ -357,7 +357,7 @@ static int rules_check_final(const struct program *program) {
                 rule->name);
         n++;
     }
-    selection_free(selection);
+    selection_unref(selection);
     if (n > 0)
         fputs("qmp-shim: a rule with a TODO in it is not let loose: decide what it says and take "
               "the word away,\nor take the rule away, or let it rest by \"for\"\n",
