@@ -156,7 +156,7 @@ void conn_leave(struct conn *c, conn_closed_fn closed) {
 }
 
 void conn_close(struct conn *c, conn_closed_fn closed) {
-    assert(conn_is_open(c)); /* the caller asks conn_is_open() first */
+    assert(conn_is_open(c));            /* the caller asks conn_is_open() first */
     if (!c->is_hung_up || !c->is_ended) /* else there is nobody to see, and nothing left to read */
         conn_drain(c);
     conn_leave(c, closed);
