@@ -364,7 +364,9 @@ static int run_adopt(struct run *run, struct server *server, size_t *ret_n) {
     if (r == 0 && fd >= 0)
         r = server_hang_on_take(server, fd);
     *ret_n = 0;
-    while (r == 0 && (fd = activation_take(&run->activation, NULL)) >= 0) {
+    /* there is one server for those who come in by such a socket, or it is closed */
+    while (r == 0 && run->conf.connect && !run->takeover &&
+           (fd = activation_take(&run->activation, NULL)) >= 0) {
         r = server_adopt_take(server, fd, run->conf.connect);
         ++*ret_n;
     }

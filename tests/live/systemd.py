@@ -279,6 +279,28 @@ def declare_inside():  # pylint: disable=too-many-statements
         assert not client.is_readable()
         print("# %d commands" % n)
 
+    @inside("the manual's service for all guests: they come and go, and a kill ends no session of theirs")
+    def _(place):
+        systemctl("start", "qmp-shim-host.service")
+        servers = {name: place.keep(Server("/run/qmp-back/" + name)) for name in ("web", "db")}
+        sessions = {}
+        for name, server in servers.items():
+            until(lambda name=name: is_listening("/run/qmp-front/" + name), "a socket for " + name)
+            client = place.keep(Client("/run/qmp-front/" + name))
+            sessions[name] = client, server.accept()
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            pid = int(show("qmp-shim-host.service", "MainPID"))
+            os.kill(pid, number)
+            for name, (client, peer) in sessions.items():
+                peer.send(b'{"event": "%s"}\r\n' % name.encode())
+                check_equal(client.read_line(seconds=60), b'{"event": "%s"}\r\n' % name.encode())
+                until(lambda name=name: is_listening("/run/qmp-front/" + name), "the socket for " + name, 60)
+        until(lambda: show("qmp-shim-host.service", "StatusText").startswith("2 guests, 2 sessions"), "the status")
+        os.unlink(servers["db"].path)
+        until(lambda: not os.path.exists("/run/qmp-front/db"), "the socket of a guest that has gone to go")
+        systemctl("stop", "qmp-shim-host.service")
+        check_equal(os.listdir("/run/qmp-front"), [])
+
     @inside("drain-timeout: systemctl stop waits for the session")
     def _(place):
         one = Instance(place, "one", '{"qmp-shim-config": 1, "drain-timeout": 60}')
@@ -334,12 +356,21 @@ def write(path, text):
         file.write(text)
 
 
+def unit_of_manual(top_srcdir):
+    """The service for a whole host, as an operator would copy it."""
+    with open(os.path.join(top_srcdir, "man/qmp-shim@.service.5"), encoding="utf-8") as file:
+        page = file.read()
+    begin = page.index("[Unit]\nDescription=QMP shim of all guests")
+    return page[begin:page.index(".Ed", begin)].replace("\\e\n", "\\\n").replace("/usr/local/bin", IN_BUILD)
+
+
 def write_units(folder, top_srcdir):
     """The shipped units, with the program under test in its place."""
     values = {"python": os.path.realpath(sys.executable), "tests": IN_TESTS, "out": IN_OUT, "build": IN_BUILD,
               "seconds": BOOT_S - 30}
     for name, text in BOOT_UNITS.items():
         write(os.path.join(folder, name), text % values)
+    write(os.path.join(folder, "qmp-shim-host.service"), unit_of_manual(top_srcdir))
     shutil.copy(os.path.join(top_srcdir, "systemd/qmp-shim@.socket"), folder)
     with open(os.path.join(top_srcdir, "systemd/qmp-shim@.service.in"), encoding="utf-8") as file:
         # a sanitizer's look for leaks at the end needs what the filter forbids
