@@ -40,6 +40,7 @@ extern const struct command command_explain;
 extern const struct command command_diff;
 extern const struct command command_list;
 extern const struct command command_status;
+extern const struct command command_trace;
 extern const struct command command_show;
 extern const struct command command_replay;
 extern const struct command command_help;

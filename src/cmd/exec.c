@@ -75,7 +75,7 @@ static const struct command_option exec_options[] = {
     {263, SETTINGS_CONFIG, "FILE", "a file that may say all this"},
     {264, "compact", NULL, "send commands in short"},
     {265, "drain-timeout", "SECONDS", "how long sessions may go on after a signal to end"},
-    {266, "control", "PATH", "a socket for \"qmp-shim status\""},
+    {266, "control", "PATH", "a socket for \"qmp-shim status\" and \"trace\""},
     {267, "metrics", "PATH", "a file of metrics"},
     {268, "trace", "FILE", "record all traffic there"},
     {269, "trace-size", "MIB", "at this size FILE becomes FILE.1"},

@@ -25,7 +25,7 @@
 #include "io/log.h"
 #include "io/server.h"
 #include "io/takeover.h"
-#include "io/tracefile.h"
+#include "io/recording.h"
 #include "proxy/redact.h"
 
 /* of inherited sockets, beside those for clients */
@@ -40,9 +40,9 @@ struct run {
     struct conf conf;
     struct activation activation;
     struct log log;
+    struct log_loss log_loss;
     struct buffer redact_text; /* of the file that redact was read from */
     struct redact redact;
-    struct tracefile trace; /* used if conf.trace is given */
 };
 
 static const struct command_option run_options[] = {
@@ -302,9 +302,8 @@ static int run_print(const struct diag_set *diags) {
 }
 
 /* Return: 0, negative (out of memory), positive (said why) */
-static int run_load_redact(struct run *run) {
-    struct diag_source source = {.path =
-                                     run->conf.redact ? run->conf.redact : DATADIR "/redact.jsonc"};
+static int run_load_redact(struct run *run, const char *path) {
+    struct diag_source source = {.path = path};
     struct diag_set diags;
     int r, printed;
 
@@ -320,29 +319,72 @@ static int run_load_redact(struct run *run) {
     return printed < 0 ? printed : r;
 }
 
+/*
+ * What is secret is read at the start, for a recording that begins later, too.
+ * Then the installed list may be missing: nothing can be recorded.
+ * Return: 0 or an exit status (said why)
+ */
+static int run_know_secrets(struct run *run, struct recording *recording) {
+    const struct conf *conf = &run->conf;
+    const char *path = conf->redact ? conf->redact : DATADIR "/redact.jsonc";
+    bool is_needed = conf->trace || conf->redact;
+    int r;
+
+    recording->is_allowed = conf->no_redact;
+    if (conf->no_redact || (!is_needed && access(path, R_OK) < 0))
+        return 0;
+    r = run_load_redact(run, path);
+    if (r)
+        return r < 0 ? run_out_of_memory() : is_needed ? COMMAND_FAILED : 0;
+    recording->redact = &run->redact;
+    recording->is_allowed = true;
+    return 0;
+}
+
+/* Return: @path from the root on; NULL: there is none, or out of memory */
+static char *run_whole_path(const char *path) {
+    _cleanup_(freep) char *here = NULL;
+    char *whole;
+
+    if (!path || *path == '/')
+        return path ? strdup(path) : NULL;
+    here = getcwd(NULL, 0);
+    return here && asprintf(&whole, "%s/%s", here, path) > 0 ? whole : NULL;
+}
+
+/* where a recording goes that nobody has named a file for.  Return: NULL: nowhere, or out of memory */
+static char *run_default_trace(const struct conf *conf) {
+    char *whole = NULL, *path = NULL;
+
+    if (!conf->trace && conf->control && asprintf(&path, "%s.trace", conf->control) < 0)
+        return NULL;
+    whole = run_whole_path(conf->trace ? conf->trace : path);
+    free(path);
+    return whole;
+}
+
 /* Return: 0 or an exit status (said why) */
 static int run_record(struct run *run, struct server *server) {
+    struct recording *recording = server_recording(server);
     const struct conf *conf = &run->conf;
-    int r = 0;
+    int r;
 
+    r = run_know_secrets(run, recording);
+    if (r)
+        return r;
+    recording->default_path = run_default_trace(conf);
+    recording->default_max_bytes = conf->trace_size << 20;
     if (!conf->trace)
         return 0;
-    if (!conf->no_redact)
-        r = run_load_redact(run);
-    if (r)
-        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
-    r = tracefile_open(&run->trace, &run->log, conf->trace, conf->trace_size << 20,
-                       conf->no_redact ? NULL : &run->redact);
+    r = recording_start(recording, conf->trace, recording->default_max_bytes);
     if (r < 0) {
         fprintf(stderr, "qmp-shim run: cannot write %s: %s\n", conf->trace, strerror(-r));
         return COMMAND_FAILED;
     }
-    server_set_trace(server, &run->trace);
     return 0;
 }
 
 static void run_end_record(struct run *run) {
-    tracefile_close(&run->trace);
     redact_deinit(&run->redact);
     buffer_deinit(&run->redact_text);
 }
@@ -507,6 +549,7 @@ static int run_start(struct run *run) {
     if (status)
         return status;
     signal(SIGPIPE, SIG_IGN); /* a log that nobody reads must not end the relay */
+    signal(SIGXFSZ, SIG_IGN); /* nor must a trace that is longer than it may be */
     run_raise_limit();
     return run_serve(run);
 }
@@ -517,8 +560,7 @@ int run_with(const struct command *c, int argc, char **argv, const struct run_ta
         .takeover = t,
         .argc = argc,
         .argv = argv,
-        .log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO},
-        .trace = {.fd = -1},
+        .log = {.fd = STDERR_FILENO, .loss = &run.log_loss, .level = LOG_LEVEL_INFO},
     };
     int status;
 

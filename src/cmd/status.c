@@ -2,97 +2,27 @@
  * qmp-shim status: asks a shim that runs how it is, by its control socket.
  */
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/util.h"
+#include "cmd/asking.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
-#include "io/address.h"
 #include "json/reader.h"
 
 enum {
     STATUS_JSON = 256,
-    STATUS_TIMEOUT_S = 10,
-    STATUS_MAX_BYTES = 64 << 20, /* of an answer; more is surely something else */
 };
 
 static const struct command_option status_options[] = {
     {STATUS_JSON, "json", NULL, "print all there is, as one JSON object"},
     {.name = NULL},
 };
-
-/* ---- to the control socket and back ---- */
-
-/* Return: the path that is meant, for the caller to free; NULL: out of memory */
-static char *status_path(const char *argument) {
-    char *path;
-
-    if (!strchr(argument, '/'))
-        return asprintf(&path, "/run/qmp-shim/%s/control", argument) < 0 ? NULL : path;
-    if (asprintf(&path, "%s.ctl", argument) < 0)
-        return NULL;
-    if (access(path, F_OK) == 0)
-        return path;
-    free(path);
-    return strdup(argument);
-}
-
-static int status_cannot(const char *path, const char *why) {
-    fprintf(stderr, "qmp-shim status: cannot ask %s: %s\n", path, why);
-    return COMMAND_FAILED;
-}
-
-static int status_read(const char *path, int fd, struct buffer *b) {
-    ssize_t n;
-
-    do {
-        if (buffer_reserve(b, 64 << 10) < 0)
-            return status_cannot(path, strerror(ENOMEM));
-        n = read(fd, b->data + b->n, b->cap - b->n);
-        if (n > 0)
-            b->n += (size_t)n;
-        if (b->n > STATUS_MAX_BYTES)
-            return status_cannot(path, "its answer is too long; is it a control socket?");
-    } while (n > 0 || (n < 0 && errno == EINTR));
-    if (n < 0)
-        return status_cannot(path, errno == EAGAIN
-                                       ? "there is no end of its answer; is it a control socket?"
-                                       : strerror(errno));
-    return 0;
-}
-
-static int status_ask_fd(const char *path, int fd, struct buffer *b) {
-    const struct timeval timeout = {.tv_sec = STATUS_TIMEOUT_S};
-    struct sockaddr_un address;
-
-    if (address_from_path(path, &address))
-        return status_cannot(path, "a socket's path has 1 to 107 bytes");
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect(), too */
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return status_cannot(path, strerror(errno));
-    return status_read(path, fd, b);
-}
-
-static int status_ask(const char *path, struct buffer *b) {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int status;
-
-    if (fd < 0)
-        return status_cannot(path, strerror(errno));
-    status = status_ask_fd(path, fd, b);
-    close(fd);
-    return status;
-}
 
 /* ---- for people ---- */
 
@@ -181,6 +111,21 @@ static void status_guests(const struct json *guests) {
         status_guest(&guests->items[i]);
 }
 
+static void status_trace(const struct json *trace) {
+    const struct json *file = json_member(trace, "file"), *error = json_member(trace, "error");
+    const struct json *followers = json_member(trace, "followers");
+
+    if (file) {
+        status_value("trace: ", file, "");
+        status_value(", ", json_member(trace, "bytes"), " bytes");
+        if (error)
+            status_value(", ended: ", error, "");
+        putchar('\n');
+    }
+    if (followers && strncmp(followers->text, "0", 1) != 0)
+        status_value("trace: followed by ", followers, "\n");
+}
+
 static void status_print(const struct json *root) {
     const struct json *sessions = json_member(root, "sessions");
     const struct json *stale = status_at(root, "rules", "is_stale");
@@ -200,6 +145,7 @@ static void status_print(const struct json *root) {
     printf("in all: ");
     status_counts(json_member(root, "totals"));
     status_failures(json_member(root, "failed_rules"));
+    status_trace(json_member(root, "trace"));
     status_guests(json_member(root, "guests"));
     for (size_t i = 0; i < status_n(sessions); i++)
         status_session(&sessions->items[i]);
@@ -207,16 +153,14 @@ static void status_print(const struct json *root) {
 
 /* ---- the whole ---- */
 
-static int status_show(const char *path, const struct buffer *b, bool is_json) {
+static int status_show(const struct asking *a, bool is_json) {
+    const struct buffer *b = &a->answer;
     struct arena arena = ARENA_INIT;
     struct json *root;
     int status = 0;
 
-    if (b->n == 0)
-        status = status_cannot(path, "it has too many askers; try again");
-    else if (json_read(&arena, b->data, b->n, false, &root, NULL) ||
-             !json_member(root, "uptime_ms"))
-        status = status_cannot(path, "its answer makes no sense; is it a control socket?");
+    if (json_read(&arena, b->data, b->n, false, &root, NULL) || !json_member(root, "uptime_ms"))
+        status = asking_cannot(a, "its answer makes no sense; is it a control socket?");
     else if (is_json)
         fwrite(b->data, 1, b->n, stdout);
     else
@@ -226,17 +170,15 @@ static int status_show(const char *path, const struct buffer *b, bool is_json) {
 }
 
 static int status_of(const char *argument, bool is_json) {
-    struct buffer b = BUFFER_INIT;
-    char *path = status_path(argument);
+    struct asking a;
     int status;
 
-    if (!path)
-        return status_cannot(argument, strerror(ENOMEM));
-    status = status_ask(path, &b);
+    status = asking_open(&a, &command_status, argument, "{\"do\": \"status\"}\n");
     if (status == 0)
-        status = status_show(path, &b, is_json);
-    buffer_deinit(&b);
-    free(path);
+        status = asking_read(&a);
+    if (status == 0)
+        status = status_show(&a, is_json);
+    asking_close(&a);
     return status;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * Control: a socket that says how the server is to whoever connects, one
- * JSON object a connection.  It reads nothing, so nothing can be told to it.
+ * Control: a socket on which the server says how it is, and does what
+ * request.h tells of: one request a connection.  Who says nothing, for a
+ * moment or because he has closed his side, is told how the server is.
  */
 
 #include <stdbool.h>
@@ -11,9 +12,11 @@
 #include "base/list.h"
 #include "io/listener.h"
 #include "io/log.h"
+#include "io/recording.h"
 
 enum {
     CONTROL_MAX_CLIENTS = 16,  /* at once; one more is turned away */
+    CONTROL_PATIENCE_MS = 200, /* for a client to say what it wants */
     CONTROL_TIMEOUT_MS = 5000, /* for a client to read its answer */
 };
 
@@ -24,6 +27,7 @@ struct control {
     struct listener listener;
     uv_loop_t *loop;
     const struct log *log;
+    struct recording *recording;
     struct list clients;
     unsigned int n_clients;
     bool is_open;
@@ -37,11 +41,12 @@ void control_init(struct control *c);
 /*
  * control_start() - answer from now on
  * @c->listener: bound or adopted before
+ * @recording:   must outlive @c
  *
  * Return: 0 or negative (out of memory).
  */
 int control_start(struct control *c, uv_loop_t *loop, const struct log *log,
-                  control_describe_fn describe, void *userdata);
+                  struct recording *recording, control_describe_fn describe, void *userdata);
 
 /* @c must stay until the loop has closed its handles */
 void control_close(struct control *c);

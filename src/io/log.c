@@ -98,6 +98,43 @@ static bool field_is_there(const struct log_field *f) {
     return f->type == LOG_FIELD_NUMBER || f->text;
 }
 
+/* Return: false: it is lost.  A log without a memory of that never loses anything */
+static bool write_line(const struct log *log, const char *text, size_t n) {
+    size_t n_all = n;
+
+    while (n > 0) {
+        ssize_t n_written = write(log->fd, text, n);
+
+        if (n_written < 0 && errno == EINTR)
+            continue;
+        if (n_written <= 0)
+            break;
+        text += n_written;
+        n -= (size_t)n_written;
+    }
+    if (!log->loss)
+        return true;
+    if (n > 0)
+        log->loss->is_torn = log->loss->is_torn || n < n_all;
+    return n == 0;
+}
+
+/* Return: is there nothing to tell any more? */
+static bool tell_loss(const struct log *log) {
+    char text[128];
+    int n;
+
+    if (!log->loss || log->loss->n_lines == 0)
+        return true;
+    n = snprintf(text, sizeof(text),
+                 "%slevel=warning msg=\"lines of this log were lost\" lines=%ju\n",
+                 log->loss->is_torn ? "\n" : "", (uintmax_t)log->loss->n_lines);
+    if (!write_line(log, text, (size_t)n))
+        return false;
+    *log->loss = (struct log_loss){0};
+    return true;
+}
+
 void log_write_fields(const struct log *log, enum log_level level, const char *message,
                       const struct log_field *fields) {
     struct line l = {.n = 0};
@@ -117,7 +154,6 @@ void log_write_fields(const struct log *log, enum log_level level, const char *m
             line_append_field(&l, f);
     }
     line_append(&l, "\n", 1);
-    /* a log that cannot be written must not stop the traffic, and there is nobody to tell */
-    while (write(log->fd, l.text, l.n) < 0 && errno == EINTR)
-        continue;
+    if (!tell_loss(log) || !write_line(log, l.text, l.n))
+        log->loss->n_lines++;
 }

@@ -5,6 +5,9 @@
  *
  *   level=warning msg="session closed" session=7 side=client reason="too many commands in flight"
  *
+ * A line that cannot be written is lost, and nothing waits for it; how many
+ * there were is the first thing that is written when that goes again.
+ *
  * A peer cannot forge a line or a key: what it sent is quoted, escaped and
  * cut.  It goes to a file descriptor and nowhere else; what is worth a line
  * is its callers' business.
@@ -22,9 +25,16 @@ enum {
         4096, /* PIPE_BUF: one write() of it is never mixed with another's; later fields are left out */
 };
 
+/* what could not be written, because a disk was full, a reader was gone, … */
+struct log_loss {
+    uint64_t n_lines;
+    bool is_torn; /* the last one is there in part */
+};
+
 struct log {
     int fd;
-    enum log_level level; /* lines of a higher level are dropped */
+    struct log_loss *loss; /* told once it can be written again; NULL: never told */
+    enum log_level level;  /* lines of a higher level are dropped */
 };
 
 enum log_field_type { LOG_FIELD_NUMBER, LOG_FIELD_WORD, LOG_FIELD_TEXT };

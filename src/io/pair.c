@@ -218,6 +218,8 @@ static int pair_feed(struct pair *p, enum side from, const char *text, struct co
                         &chunk->fds, now);
 }
 
+static int pair_join_record(struct pair *p);
+
 static int pair_read(struct pair *p, enum side from) {
     struct session_time time = pair_time(p);
     char *text = p->shared->text;
@@ -225,6 +227,11 @@ static int pair_read(struct pair *p, enum side from) {
     struct conn_chunk chunk;
     int r;
 
+    if (p->shared->recording->is_on && !p->recorder) {
+        r = pair_join_record(p);
+        if (r < 0)
+            return r;
+    }
     if (p->keep && keep_expect(p->keep, from, time, &text, &n_kept))
         n = size_min(n, n_kept);
     r = conn_receive(&p->conns[from], text, n, &chunk);
@@ -348,7 +355,7 @@ static void pair_on_trace(void *userdata, const struct trace_item *item) {
         return;
     if (p->recorder)
         recorder_tell(p->recorder, item, pair_time(p));
-    if (item->kind >= TRACE_CAME)
+    if (item->kind >= TRACE_CAME || p->is_repeating)
         return;
     if (item->kind == TRACE_FAILED)
         tally_note_failure(p->shared->tally, item->rule);
@@ -358,31 +365,56 @@ static void pair_on_trace(void *userdata, const struct trace_item *item) {
 static void pair_on_record(void *userdata, const struct record *r) {
     const struct pair *p = userdata;
 
-    tracefile_write(p->shared->trace, r);
+    recording_write(p->shared->recording, r);
 }
 
 /* it is larger than all the rest, and most pairs have none.  Return: 0 or -ENOMEM */
-static int pair_start_record(struct pair *p) {
+static int pair_new_record(struct pair *p) {
     p->recorder = malloc(sizeof(*p->recorder));
     if (!p->recorder)
         return -ENOMEM;
-    recorder_init(p->recorder, p->id, p->shared->trace->redact, pair_on_record, p);
+    recorder_init(p->recorder, p->id, p->shared->recording->redact, pair_on_record, p);
     p->recorder->fd_kind = fdlook_kind;
-    recorder_note(p->recorder, RECORD_OPENED, NULL, pair_time(p));
-    session_tell_traffic(p->session);
+    session_tell_traffic(p->session, true);
     return 0;
 }
 
-static void pair_end_record(struct pair *p) {
-    if (p->session)
-        recorder_note(p->recorder, RECORD_CLOSED, NULL, pair_time(p));
+/* Return: 0 or -ENOMEM */
+static int pair_start_record(struct pair *p) {
+    int r = pair_new_record(p);
+
+    if (r == 0)
+        recorder_note(p->recorder, RECORD_OPENED, NULL, pair_time(p));
+    return r;
+}
+
+/* in the midst of a session, as soon as that is no midst of a message.  Return: 0 or -ENOMEM */
+static int pair_join_record(struct pair *p) {
+    int r;
+
+    if (!session_is_between(p->session))
+        return 0;
+    r = pair_new_record(p);
+    if (r < 0)
+        return r;
+    p->is_repeating = true;
+    r = session_tell_active(p->session);
+    p->is_repeating = false;
+    return r;
+}
+
+void pair_end_record(struct pair *p) {
+    if (!p->recorder)
+        return;
+    session_tell_traffic(p->session, false);
     recorder_deinit(p->recorder);
-    free(p->recorder);
+    free(steal(p->recorder));
 }
 
 static struct pair *pair_free(struct pair *p) {
-    if (p->recorder)
-        pair_end_record(p);
+    if (p->recorder && p->session)
+        recorder_note(p->recorder, RECORD_CLOSED, NULL, pair_time(p));
+    pair_end_record(p);
     if (p->server_fd >= 0)
         close(p->server_fd);
     if (p->keep)
@@ -406,7 +438,7 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     r = session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
     if (r == 0 && p->shared->is_compact)
         session_compact(p->session);
-    if (r == 0 && p->shared->trace)
+    if (r == 0 && p->shared->recording->is_on)
         r = pair_start_record(p);
     return r;
 }
@@ -514,7 +546,7 @@ static int pair_resume_session(struct pair *p, const struct keep_left *left) {
     p->is_resuming = true;
     r = keep_resume(p->keep, p->session);
     p->is_resuming = false;
-    return r == 0 && p->shared->trace ? pair_start_record(p) : r;
+    return r; /* what is recorded joins it later */
 }
 
 static void pair_resume_conn(struct pair *p, enum side side, int fd, conn_ready_fn ready) {

@@ -21,7 +21,7 @@
 #include "io/keep.h"
 #include "io/log.h"
 #include "io/tally.h"
-#include "io/tracefile.h"
+#include "io/recording.h"
 #include "proxy/limits.h"
 #include "proxy/recorder.h"
 #include "proxy/session.h"
@@ -38,7 +38,7 @@ struct pair_shared {
     struct poller *poller; /* of the loop */
     const struct log *log;
     struct tally *tally;
-    struct tracefile *trace; /* NULL: nothing is recorded */
+    struct recording *recording;
     struct fdstore *store;
     struct limits limits;
     bool is_compact;      /* send commands in short (proxy/compact.h) */
@@ -85,6 +85,7 @@ struct pair {
     bool is_over;
     bool is_loss_told;
     bool is_resuming; /* what the session tells was told before */
+    bool is_repeating; /* what is told now was logged before */
     size_t n_handles; /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
@@ -115,6 +116,9 @@ int pair_resume(const struct pair_shared *shared, struct keep_left *left, pair_o
 
 /* leave both connections to the process that comes next; only if it has a keep.  Else as pair_close() */
 void pair_leave(struct pair *p, pair_closed_fn closed);
+
+/* recording is over; that it is on, a pair sees by itself */
+void pair_end_record(struct pair *p);
 
 /* end both connections; @p is freed from the loop, after @closed */
 void pair_close(struct pair *p, pair_closed_fn closed);

@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "io/pair.h"
+#include "io/recording.h"
 #include "json/writer.h"
 #include "rule/selection.h"
 
@@ -191,6 +192,21 @@ static void report_failures(const struct report *r, struct buffer *b) {
     buffer_append_string(b, "}");
 }
 
+/* a file that has failed is told with the reason; none at all has no name */
+static void report_recording(const struct recording *r, struct buffer *b) {
+    buffer_printf(b, ", \"trace\": {\"followers\": %zu", r->n_followers);
+    if (r->file.path) {
+        buffer_append_string(b, ", \"file\": ");
+        report_string(b, r->file.path);
+        report_member(b, "bytes", r->file.n_bytes);
+    }
+    if (r->file.error) {
+        buffer_append_string(b, ", \"error\": ");
+        report_string(b, strerror(r->file.error));
+    }
+    buffer_append_string(b, "}");
+}
+
 void report_json(const struct report *r, struct buffer *b) {
     size_t n_pairs;
     struct session_stats sum = report_sum(r, &n_pairs);
@@ -210,6 +226,8 @@ void report_json(const struct report *r, struct buffer *b) {
     report_stats(b, &sum);
     buffer_append_string(b, "}");
     report_failures(r, b);
+    if (r->recording)
+        report_recording(r->recording, b);
     if (r->folder)
         report_guests(r->folder, b);
     report_pairs(r, b);

@@ -16,7 +16,8 @@
 
 struct report {
     const struct tally *tally;
-    const struct list *pairs;      /* io/pair.h */
+    const struct list *pairs; /* io/pair.h */
+    const struct recording *recording;
     const struct folder *folder;   /* of guests; NULL: there is one server */
     const struct program *program; /* of the sessions to come; NULL: no rules */
     uint64_t uptime_ms;

@@ -60,6 +60,7 @@ struct server {
     struct notify notify;
     struct fdstore store;
     struct lifeline lifeline;
+    struct recording recording;
     struct control control;
     struct metrics metrics;
 };
@@ -218,6 +219,7 @@ static struct report server_report(const struct server *s) {
         .uptime_ms = uv_now(&s->loop) - s->start_ms,
         .is_draining = s->is_draining,
         .is_reload_failed = s->is_reload_failed,
+        .recording = &s->recording,
         .folder = s->doors.folder.back ? &s->doors.folder : NULL,
     };
 }
@@ -240,16 +242,36 @@ static void server_describe_metrics(void *userdata, struct buffer *b) {
     report_metrics(&r, b);
 }
 
+static void server_on_recording(void *userdata, bool is_on) {
+    struct server *s = userdata;
+
+    log_write(s->log, LOG_LEVEL_INFO, is_on ? "recording begins" : "recording ends");
+    if (is_on)
+        return;
+    list_for_each(i, &s->pairs)
+        pair_end_record(list_entry(i, struct pair, in_server));
+}
+
+static bool server_has_sessions(void *userdata) {
+    const struct server *s = userdata;
+
+    return !list_is_empty(&s->pairs);
+}
+
+static int server_start_control(struct server *s) {
+    return control_start(&s->control, &s->loop, s->log, &s->recording, server_describe_json, s);
+}
+
 int server_control(struct server *s, const char *path, int *reterr_errno) {
     int r;
 
     r = listener_bind(&s->control.listener, path, reterr_errno);
-    return r ? r : control_start(&s->control, &s->loop, s->log, server_describe_json, s);
+    return r ? r : server_start_control(s);
 }
 
 int server_control_take(struct server *s, int fd) {
     listener_adopt_take(&s->control.listener, fd);
-    return control_start(&s->control, &s->loop, s->log, server_describe_json, s);
+    return server_start_control(s);
 }
 
 int server_write_metrics(struct server *s, const char *path) {
@@ -290,6 +312,7 @@ void server_stop(struct server *s) {
     list_for_each(i, &s->pairs)
         server_stop_pair(s, list_entry(i, struct pair, in_server));
     control_close(&s->control);
+    recording_close(&s->recording);
     metrics_close(&s->metrics);
     notify_close(&s->notify);
     lifeline_close(&s->lifeline);
@@ -446,6 +469,10 @@ int server_new(const struct log *log, const struct limits *limits, struct server
     list_init(&s->pairs);
     server_init_doors(s);
     control_init(&s->control);
+    recording_init(&s->recording, &s->loop, log);
+    s->recording.switched = server_on_recording;
+    s->recording.is_continued = server_has_sessions;
+    s->recording.userdata = s;
     notify_open(&s->notify);
     fdstore_init(&s->store, &s->notify, log);
     s->start_ms = uv_now(&s->loop);
@@ -457,6 +484,7 @@ int server_new(const struct log *log, const struct limits *limits, struct server
         .log = log,
         .tally = &s->tally,
         .store = &s->store,
+        .recording = &s->recording,
         .limits = *limits,
         .text = malloc(SERVER_READ_BYTES),
         .n_text = SERVER_READ_BYTES,
@@ -484,6 +512,7 @@ struct server *server_free(struct server *s) {
     program_unref(s->program);
     access_deinit(&s->access);
     tally_deinit(&s->tally);
+    recording_deinit(&s->recording);
     free(s->shared.text);
     free(s);
     return NULL;
@@ -513,8 +542,8 @@ void server_set_compact(struct server *s, bool is_compact) {
     s->shared.is_compact = is_compact;
 }
 
-void server_set_trace(struct server *s, struct tracefile *trace) {
-    s->shared.trace = trace;
+struct recording *server_recording(struct server *s) {
+    return &s->recording;
 }
 
 void server_set_drain(struct server *s, uint64_t drain_ms) {

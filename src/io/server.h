@@ -18,7 +18,7 @@
 #include "io/activation.h"
 #include "io/doors.h"
 #include "io/log.h"
-#include "io/tracefile.h"
+#include "io/recording.h"
 #include "proxy/limits.h"
 #include "rule/program.h"
 
@@ -52,8 +52,8 @@ void server_set_access_take(struct server *s, struct access *access);
 /* send the commands of the sessions that begin from now on in short (proxy/compact.h), or not */
 void server_set_compact(struct server *s, bool is_compact);
 
-/* record what sessions say from now on in @trace, which must outlive the server */
-void server_set_trace(struct server *s, struct tracefile *trace);
+/* where what sessions say is recorded; nothing is before somebody begins */
+struct recording *server_recording(struct server *s);
 
 /* how long sessions may go on after a signal to end; 0: not at all */
 void server_set_drain(struct server *s, uint64_t drain_ms);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -26,37 +25,31 @@ static int write_all(int fd, const char *text, size_t n) {
     return 0;
 }
 
-static int write_line(struct tracefile *t, const struct record *r) {
-    int x;
-
-    buffer_clear(&t->line);
-    x = record_write(r, &t->line);
-    if (x == 0)
-        x = write_all(t->fd, t->line.data, t->line.n);
-    t->n_bytes += t->line.n;
-    return x;
+static void end(struct tracefile *t) {
+    if (t->fd >= 0)
+        close(t->fd);
+    t->fd = -1;
+    buffer_deinit(&t->waiting);
+    t->waiting = (struct buffer)BUFFER_INIT;
 }
 
-static int write_header(struct tracefile *t, bool is_continued) {
-    struct record header = {.kind = RECORD_HEADER,
-                            .side = -1,
-                            .note = "qmp-shim " PACKAGE_VERSION,
-                            .is_continued = is_continued};
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    header.us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    header.ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    header.is_blanked = t->redact != NULL;
-    return write_line(t, &header);
+static void fail(struct tracefile *t, int error) {
+    log_write(t->log, LOG_LEVEL_ERROR, "the trace ends here, it cannot be written",
+              LOG_STRING("path", t->path), LOG_STRING("reason", strerror(error)));
+    t->error = error;
+    end(t);
 }
 
-/* what has the name makes room */
+/* what has the name makes room; a device keeps its name, whatever it is */
 static int make_room(const char *path) {
+    struct stat st;
     char *old;
     int r;
 
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EEXIST;
     if (asprintf(&old, "%s.1", path) < 0)
         return -ENOMEM;
     r = rename(path, old) < 0 && errno != ENOENT ? -errno : 0;
@@ -64,50 +57,66 @@ static int make_room(const char *path) {
     return r;
 }
 
-static int begin(struct tracefile *t, bool is_continued) {
-    int r;
+/* Return: 0 or negative */
+static int begin(struct tracefile *t, const struct buffer *head) {
+    int r = make_room(t->path);
 
-    r = make_room(t->path);
     if (r < 0)
         return r;
-    t->n_bytes = 0;
     t->fd = open(t->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return t->fd < 0 ? -errno : write_header(t, is_continued);
-}
-
-static void end(struct tracefile *t) {
-    if (t->fd >= 0)
-        close(t->fd);
-    t->fd = -1;
+    if (t->fd < 0)
+        return -errno;
+    t->n_bytes = head->n;
+    return write_all(t->fd, head->data, head->n);
 }
 
 int tracefile_open(struct tracefile *t, const struct log *log, const char *path, uint64_t max_bytes,
-                   const struct redact *redact) {
-    *t = (struct tracefile){
-        .log = log, .redact = redact, .path = strdup(path), .fd = -1, .max_bytes = max_bytes};
-    return t->path ? begin(t, false) : -ENOMEM;
+                   const struct buffer *head) {
+    *t = (struct tracefile){.log = log, .path = strdup(path), .fd = -1, .max_bytes = max_bytes};
+    return t->path ? begin(t, head) : -ENOMEM;
 }
 
 void tracefile_close(struct tracefile *t) {
+    tracefile_flush(t);
     end(t);
     free(steal(t->path));
-    buffer_deinit(&t->line);
+    t->error = 0;
 }
 
-void tracefile_write(struct tracefile *t, const struct record *r) {
-    int x = 0;
+void tracefile_flush(struct tracefile *t) {
+    int r;
 
+    if (t->fd < 0 || t->waiting.n == 0)
+        return;
+    r = write_all(t->fd, t->waiting.data, t->waiting.n);
+    if (r < 0)
+        fail(t, -r);
+    else
+        buffer_clear(&t->waiting);
+}
+
+bool tracefile_append(struct tracefile *t, const char *line, size_t n) {
+    if (t->fd < 0)
+        return false;
+    buffer_append(&t->waiting, line, n);
+    if (buffer_status(&t->waiting) < 0) {
+        fail(t, ENOMEM);
+        return false;
+    }
+    t->n_bytes += n;
+    if (t->waiting.n >= TRACEFILE_MAX_WAITING_BYTES)
+        tracefile_flush(t);
+    return t->max_bytes > 0 && t->n_bytes >= t->max_bytes;
+}
+
+void tracefile_turn(struct tracefile *t, const struct buffer *head) {
+    int r;
+
+    tracefile_flush(t);
     if (t->fd < 0)
         return;
-    if (t->max_bytes > 0 && t->n_bytes >= t->max_bytes) {
-        end(t);
-        x = begin(t, true);
-    }
-    if (x == 0)
-        x = write_line(t, r);
-    if (x == 0)
-        return;
-    log_write(t->log, LOG_LEVEL_ERROR, "the trace ends here, it cannot be written",
-              LOG_STRING("path", t->path), LOG_STRING("reason", strerror(-x)));
     end(t);
+    r = begin(t, head);
+    if (r < 0)
+        fail(t, -r);
 }

@@ -345,6 +345,7 @@ static int add_trace(struct exchanges *e, const struct record *r) {
 int exchanges_add(struct exchanges *e, const struct record *r) {
     switch (r->kind) {
     case RECORD_HEADER:
+    case RECORD_LOST:
         return 0;
     case RECORD_OPENED:
         return add_note(e, r, "session begins");

@@ -12,6 +12,7 @@ static const char *const kind_names[] = {
     [RECORD_OPENED] = "opened",
     [RECORD_CLOSED] = "closed",
     [RECORD_HEADER] = "header",
+    [RECORD_LOST] = "lost",
     [RECORD_OF(TRACE_PASSED)] = "passed",
     [RECORD_OF(TRACE_REWRITTEN)] = "rewritten",
     [RECORD_OF(TRACE_DROPPED)] = "dropped",

@@ -19,6 +19,7 @@ enum record_kind {
     RECORD_OPENED, /* a session begins */
     RECORD_CLOSED, /* it is over */
     RECORD_HEADER, /* the first line of a file */
+    RECORD_LOST,   /* records are missing from here on: why is in note */
     _RECORD_TRACE,
     RECORD_CAME = _RECORD_TRACE + TRACE_CAME, /* and so on: what the session's observer was told */
 };

@@ -359,7 +359,7 @@ static int begin_session(struct rerun *rerun, const struct record *r) {
     if (x < 0)
         return x;
     s->start_now_ms = s->player.time.now_ms;
-    session_tell_traffic(s->player.session);
+    session_tell_traffic(s->player.session, true);
     return 0;
 }
 

@@ -206,8 +206,23 @@ static int tell_traffic(struct session *s, const struct traffic *before, int r) 
     return r;
 }
 
-void session_tell_traffic(struct session *s) {
-    s->tells_traffic = s->trace != NULL;
+void session_tell_traffic(struct session *s, bool is_wanted) {
+    s->tells_traffic = is_wanted && s->trace;
+}
+
+bool session_is_between(const struct session *s) {
+    for (size_t side = 0; side < 2; side++)
+        if (s->input[side].tail.n > 0 || s->input[side].is_streaming ||
+            s->input[side].reader.is_inside)
+            return false;
+    return true;
+}
+
+int session_tell_active(struct session *s) {
+    if (!s->has_told_rules)
+        return 0;
+    s->has_told_rules = false;
+    return session_tell_rules(s);
 }
 
 /* --- what comes in, time, the end --- */

@@ -48,8 +48,14 @@ struct session_time {
 int session_new(struct program *program, const struct limits *limits, trace_fn trace,
                 void *userdata, struct session **ret_session);
 
-/* from now on the observer is told of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED) */
-void session_tell_traffic(struct session *s);
+/* from now on the observer is told, or not, of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED) */
+void session_tell_traffic(struct session *s, bool is_wanted);
+
+/* does what comes next on both sides begin a message? */
+bool session_is_between(const struct session *s);
+
+/* tell the observer again which rules were chosen, if they have been.  Return: 0 or -ENOMEM */
+int session_tell_active(struct session *s);
 
 /* from now on, send commands without what the server does not need (compact.h) */
 void session_compact(struct session *s);

@@ -229,9 +229,7 @@ def _():
             with place.client_when_listening(path) as client:
                 client.greet()
                 client.call(command)
-            with open(trace + suffix, encoding="utf-8") as file:
-                said = file.read()
-            assert command in said, said
+            until(lambda path=trace + suffix, word=command: word in open(path, encoding="utf-8").read(), command + " in the trace")
             done = subprocess.run([PROGRAM, "status", "--json", control + suffix], capture_output=True, text=True, check=False)
             check_equal(done.returncode, 0, done.stderr)
         with open(trace, encoding="utf-8") as file:
