@@ -84,9 +84,9 @@ struct pair {
     enum side ended_by;
     bool is_over;
     bool is_loss_told;
-    bool is_resuming; /* what the session tells was told before */
+    bool is_resuming;  /* what the session tells was told before */
     bool is_repeating; /* what is told now was logged before */
-    size_t n_handles; /* not closed yet */
+    size_t n_handles;  /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
 };
