@@ -15,6 +15,10 @@
 #include "base/util.h"
 #include "qmp/lexer.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 /* ---- count ---- */
 
 static bool count_is_open(const struct frame_reader *r) {
@@ -169,6 +173,20 @@ static size_t string_skip_plain(const char *text, size_t n) {
     };
     size_t i = 0;
 
+#if defined(__SSE2__)
+    for (; n - i >= 16; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(text + i));
+        __m128i found = _mm_cmplt_epi8(v, _mm_set1_epi8(' ')); /* signed: and above ASCII */
+        unsigned int bits;
+
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(v, _mm_set1_epi8('\'')));
+        found = _mm_or_si128(found, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        bits = (unsigned int)_mm_movemask_epi8(found);
+        if (bits)
+            return i + (size_t)__builtin_ctz(bits);
+    }
+#endif
     while (i < n && !is_special[(unsigned char)text[i]])
         i++;
     return i;
@@ -342,8 +360,8 @@ static enum frame_scan client_outside(struct frame_reader *r, const char *text, 
 }
 
 /*
- * What most bytes are: white space between tokens, and plain characters of a
- * string.  They change nothing, and so need no look at the tables.
+ * What most bytes are: white space between tokens, plain characters of a
+ * string, digits.  They change nothing, and so need no look at the tables.
  * Return: how many there are
  */
 static size_t client_skip_easy(struct frame_reader *r, const char *text, size_t n) {
@@ -352,11 +370,46 @@ static size_t client_skip_easy(struct frame_reader *r, const char *text, size_t 
     if (r->lexer == LEXER_START) {
         while (i < n && frame_is_blank((unsigned char)text[i]))
             i++;
+    } else if (r->lexer == LEXER_INTEGER) {
+        while (i < n && text[i] >= '0' && text[i] <= '9')
+            i++;
     } else if (string_is_plain(r)) {
         i = string_skip_plain(text, n);
         frame_string_append(r, text, i);
     }
     return i;
+}
+
+/*
+ * A string that is whole and plain, as nearly all are, in one step.
+ * Return: how many bytes it has; 0: there is none, or it is not allowed here;
+ * *ret_is_valid: as of count_byte()
+ */
+static size_t client_string(struct frame_reader *r, const char *text, size_t n, size_t at,
+                            bool *ret_is_valid) {
+    size_t n_plain;
+
+    if (r->lexer != LEXER_START || *text != '"' ||
+        expect_table[r->expect][LEXER_ACT_STRING] == EXPECT_NOTHING)
+        return 0;
+    n_plain = string_skip_plain(text + 1, n - 1);
+    if (n_plain + 2 > n || text[n_plain + 1] != '"')
+        return 0;
+    grammar_token(r, LEXER_ACT_STRING, '"', at);
+    frame_string_append(r, text + 1, n_plain);
+    if (count_depth(r) == 1)
+        frame_string_end(r, at + n_plain + 2);
+    r->token_at = at;
+    *ret_is_valid = count_token(r, n_plain + 2);
+    return n_plain + 2;
+}
+
+/* one byte.  Return: as of count_byte() */
+static inline bool client_byte(struct frame_reader *r, unsigned char c, size_t at) {
+    uint16_t step = lexer_step(r->lexer, c);
+    bool is_valid = grammar_byte(r, step, c, at);
+
+    return count_byte(r, step, at) && is_valid;
 }
 
 static enum frame_scan client_inside(struct frame_reader *r, const char *text, size_t n,
@@ -365,16 +418,16 @@ static enum frame_scan client_inside(struct frame_reader *r, const char *text, s
     size_t i = 0;
 
     while (kind == FRAME_PART) {
+        size_t n_string;
         bool is_valid;
-        uint16_t step;
 
         i += client_skip_easy(r, text + i, n - i);
         if (i == n)
             break;
-        step = lexer_step(r->lexer, (unsigned char)text[i]);
-        is_valid = grammar_byte(r, step, (unsigned char)text[i], r->at + i);
-        is_valid = count_byte(r, step, r->at + i) && is_valid;
-        i++;
+        n_string = client_string(r, text + i, n - i, r->at + i, &is_valid);
+        if (n_string == 0)
+            is_valid = client_byte(r, (unsigned char)text[i], r->at + i);
+        i += n_string > 0 ? n_string : 1;
         if (!is_valid)
             kind = FRAME_BROKEN;
         else if (!count_is_open(r))
