@@ -6,7 +6,11 @@
 
 #include "base/util.h"
 
-enum { ARENA_CHUNK_BYTES = 4096 };
+/*
+ * The first chunks are of a size that malloc() has at hand, and a few are
+ * enough for a small message; then each is as large as all before it.
+ */
+enum { ARENA_FIRST_BYTES = 992, ARENA_N_FIRST = 4, ARENA_LAST_BYTES = 64 * 1024 };
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -35,7 +39,10 @@ void arena_join(struct arena *a, struct arena *from) {
 }
 
 static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
-    size_t cap = size_max(n_bytes, ARENA_CHUNK_BYTES);
+    size_t usual = a->n_bytes < ARENA_N_FIRST * ARENA_FIRST_BYTES
+                       ? ARENA_FIRST_BYTES
+                       : size_min(a->n_bytes, ARENA_LAST_BYTES);
+    size_t cap = size_max(n_bytes, usual);
     struct arena_chunk *c;
 
     if (cap > SIZE_MAX - sizeof(*c))
