@@ -80,6 +80,10 @@ static int finish_reply(struct session *s, struct task *t) {
 static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n) {
     int r;
 
+    if (queue_is_open(s) && list_is_empty(&t->parked) && !(t->exchange && t->exchange->own)) {
+        task_free(s, t);
+        return queue_say(s, text, n);
+    }
     t->held = queue_add(s, NULL, NULL);
     if (!t->held)
         return -ENOMEM;

@@ -181,6 +181,10 @@ int queue_stream(struct session *s, const char *text, size_t n, struct rides *ri
 int queue_overtake(struct session *s, const char *text, size_t n);
 /* the line end behind a message of the server */
 int queue_eol(struct session *s, const char *text, size_t n, struct rides *rides);
+/* is nothing before what is said now? */
+bool queue_is_open(const struct session *s);
+/* a message and its line end, when the queue is open; @text is copied */
+int queue_say(struct session *s, const char *text, size_t n);
 /* a message takes its place: as it came, with a line end of its own, or not at all (@text is NULL) */
 int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bool is_edited);
 /* send what is ready */

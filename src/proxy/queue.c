@@ -113,6 +113,17 @@ int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bo
     return append(s, h, eol.data, eol.n);
 }
 
+bool queue_is_open(const struct session *s) {
+    return list_is_empty(&s->queue) && s->n_filling == 0 && !s->is_streaming;
+}
+
+int queue_say(struct session *s, const char *text, size_t n) {
+    int r;
+
+    r = out_copy(&s->out[SIDE_CLIENT], text, n);
+    return r < 0 ? r : out_copy(&s->out[SIDE_CLIENT], "\r\n", 2);
+}
+
 /* begin to send a message that passes as it comes, or put it where it has to wait */
 static int begin_stream(struct session *s) {
     if (list_is_empty(&s->queue)) {

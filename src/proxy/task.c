@@ -145,21 +145,39 @@ void task_note_failure(struct session *s, struct task *t) {
 
 /* --- to the server ----------------------------------------------------------------------------------- */
 
-/* send @text under an id of the shim's own, so that its reply is found */
+/* the id of the shim's own with @number.  Return: its length */
+static size_t write_id(char *id, uint64_t number) {
+    char digits[20];
+    size_t n = strlen(TASK_ID_PREFIX), i = sizeof(digits);
+
+    memcpy(id, TASK_ID_PREFIX, n);
+    do
+        digits[--i] = (char)('0' + number % 10);
+    while (number /= 10);
+    memcpy(id + n, digits + i, sizeof(digits) - i);
+    n += sizeof(digits) - i;
+    id[n++] = '"';
+    return n;
+}
+
+/*
+ * Send @text under an id of the shim's own, so that its reply is found.  What
+ * was written here is plain JSON, and read faster than what a client wrote.
+ */
 static int send_tracked(struct session *s, struct task *t, const char *text, size_t n,
                         bool is_own) {
+    enum frame_source source = text == t->raw.data ? FRAME_CLIENT : FRAME_SERVER;
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
     struct rides none = RIDES_INIT;
     struct fds fds = rides_last(&t->rides);
     char id[48];
     int r;
 
-    snprintf(id, sizeof(id), TASK_ID_PREFIX "%llu\"", (unsigned long long)++s->last_number);
-    t->number = s->last_number;
+    t->number = ++s->last_number;
     s->n_in_flight++;
     t->turn = ++s->n_sent;
     out_ride_take(&s->out[SIDE_SERVER], &fds);
-    r = message_put_id(&b, FRAME_CLIENT, text, n, id, strlen(id));
+    r = message_put_id(&b, source, text, n, id, write_id(id, t->number));
     if (r == 0 && is_own)
         buffer_append_string(&b, "\r\n");
     return r < 0 || b.failed ? -ENOMEM : session_send_command(s, b.data, b.n, &none, false);

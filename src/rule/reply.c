@@ -14,11 +14,18 @@
 /* of a command's name, in an error of the shim's own */
 enum { REPLY_MAX_NAME_BYTES = 100 };
 
+/* mostly it is the first thing that is written */
+static bool is_return(const char *text, size_t n) {
+    static const char begin[] = "{\"return\":";
+
+    return n > sizeof(begin) - 1 && memcmp(text, begin, sizeof(begin) - 1) == 0;
+}
+
 /* the reply becomes @text, which is read when somebody wants to know more than its kind */
 static int set_reply(struct exchange *x, const char *text, size_t n) {
     struct message m = {.n_text = n};
 
-    m.kind = message_kind(text, n);
+    m.kind = is_return(text, n) ? FRAME_RETURN : message_kind(text, n);
     m.text = arena_copy(&x->arena, text, n);
     if (!m.text)
         return -ENOMEM;
