@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "json/reader.h"
 #include "proxy/flow.h"
 
@@ -296,4 +297,27 @@ int checkpoint_restore(struct session *s, const struct checkpoint *c, const char
         return r;
     restore_numbers(s, c->number);
     return l.is_short || l.n > 0 ? CHECKPOINT_E_INVALID : 0;
+}
+
+int checkpoint_renew(struct session **session) {
+    _cleanup_(buffer_deinit) struct buffer large = BUFFER_INIT;
+    struct session *old = *session, *new;
+    struct checkpoint c = {.number = {0}};
+    int r;
+
+    checkpoint_take(old, &c);
+    r = checkpoint_take_large(old, &large);
+    if (r == 0)
+        r = session_new(old->program, &old->limits, old->trace, old->userdata, &new);
+    if (r < 0)
+        return r;
+    new->tells_traffic = old->tells_traffic;
+    r = checkpoint_restore(new, &c, large.data, large.n);
+    if (r) {
+        session_free(new);
+        return error_fold(r);
+    }
+    session_free(old);
+    *session = new;
+    return 0;
 }

@@ -72,3 +72,9 @@ enum {
  */
 int checkpoint_restore(struct session *s, const struct checkpoint *c, const char *large,
                        size_t n_large);
+
+/*
+ * checkpoint_renew() - another session in the place of one at rest, which nobody may notice
+ * Return: 0, negative (a fault of ours; @session is as it was).
+ */
+int checkpoint_renew(struct session **session);

@@ -10,6 +10,9 @@
  *   task.c     a message under way through the engine, and what that orders
  *   answer.c   replies that come, deadlines that pass
  *   queue.c    what goes to the client, in order, some of it waiting
+ *
+ * What of it must outlive a moment in which nothing is under way is saved
+ * and restored in checkpoint.c.
  */
 
 #include "base/buffer.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/checkpoint.h"
 #include "proxy/playfd.h"
 #include "qmp/message.h"
 
@@ -38,7 +39,7 @@ static int receive_one(struct player_inbox *in, const struct iovec *iov, size_t 
     return buffer_status(&in->text);
 }
 
-static int receive(struct player *p) {
+static int receive_all(struct player *p) {
     for (size_t side = 0; side < 2; side++) {
         struct out *out = session_out(p->session, (enum side)side);
 
@@ -57,6 +58,13 @@ static int receive(struct player *p) {
         }
     }
     return 0;
+}
+
+static int receive(struct player *p) {
+    int r = receive_all(p);
+
+    return r == 0 && p->is_bytewise && checkpoint_is_due(p->session) ? checkpoint_renew(&p->session)
+                                                                     : r;
 }
 
 static bool is_blank(char c) {

@@ -24,7 +24,8 @@ struct player_inbox {
 struct player {
     struct session *session;
     struct session_time time;
-    bool is_bytewise; /* everything is sent in pieces of one byte */
+    bool
+        is_bytewise; /* everything is sent in pieces of one byte, and whenever all is at rest another session goes on */
     struct player_inbox inbox[2];
     bool has_closed[2];
 };
