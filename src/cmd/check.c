@@ -49,7 +49,9 @@ static int check_usage(const char *message) {
     return COMMAND_USAGE;
 }
 
-static int check_set(struct check *check, const struct command *c, int option, const char *value) {
+static int check_set(void *userdata, const struct command *c, int option, const char *value) {
+    struct check *check = userdata;
+
     switch (option) {
     case CHECK_SCHEMA:
         check->schema_path = value;
@@ -64,17 +66,11 @@ static int check_set(struct check *check, const struct command *c, int option, c
 
 /* Return: 0, OPTIONS_HELP, COMMAND_USAGE (said why) */
 static int check_parse(struct check *check, const struct command *c, int argc, char **argv) {
-    int option, r;
+    int r;
 
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        r = check_set(check, c, option, optarg);
-        if (r)
-            return r;
-    }
-    if (option == OPTIONS_HELP)
-        return OPTIONS_HELP;
-    if (option == OPTIONS_WRONG)
-        return COMMAND_USAGE;
+    r = options_read(c, argc, argv, check_set, check);
+    if (r)
+        return r;
     if (optind == argc)
         return check_usage("which FILE is to be checked is missing");
     if (check->schema_path && check->server_path)

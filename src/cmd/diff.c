@@ -355,7 +355,9 @@ static int diff_run_with(struct diff *d, const char *old, const char *new) {
     return d->way[DIALECT_OLD].n_open + d->way[DIALECT_NEW].n_open > 0 ? COMMAND_FAILED : 0;
 }
 
-static int diff_set(struct diff *d, const struct command *c, int option, const char *value) {
+static int diff_set(void *userdata, const struct command *c, int option, const char *value) {
+    struct diff *d = userdata;
+
     switch (option) {
     case DIFF_TRACE:
         d->trace_path = value;
@@ -380,17 +382,11 @@ static int diff_set(struct diff *d, const struct command *c, int option, const c
 
 static int diff_parse(struct diff *d, const struct command *c, int argc, char **argv) {
     const char *old, *new;
-    int option, status;
+    int status;
 
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        status = diff_set(d, c, option, optarg);
-        if (status)
-            return status;
-    }
-    if (option == OPTIONS_HELP)
-        return 0;
-    if (option == OPTIONS_WRONG)
-        return COMMAND_USAGE;
+    status = options_read(c, argc, argv, diff_set, d);
+    if (status)
+        return status == OPTIONS_HELP ? 0 : status;
     if (argc - optind < 2) {
         fputs("qmp-shim diff: OLD and NEW are needed; see \"qmp-shim help diff\"\n", stderr);
         return COMMAND_USAGE;

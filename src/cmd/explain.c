@@ -436,7 +436,9 @@ static int explain_file(struct explain *e, const char *path) {
     return r ? COMMAND_FAILED : 0;
 }
 
-static int explain_set(struct explain *e, const struct command *c, int option, const char *value) {
+static int explain_set(void *userdata, const struct command *c, int option, const char *value) {
+    struct explain *e = userdata;
+
     switch (option) {
     case EXPLAIN_SERVER_VERSION:
         e->server_version = value;
@@ -453,17 +455,11 @@ static int explain_set(struct explain *e, const struct command *c, int option, c
 
 static int explain_parse(struct explain *e, const struct command *c, int argc, char **argv) {
     const char *path = NULL;
-    int option, status;
+    int status;
 
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        status = explain_set(e, c, option, optarg);
-        if (status)
-            return status;
-    }
-    if (option == OPTIONS_HELP)
-        return 0;
-    if (option == OPTIONS_WRONG)
-        return COMMAND_USAGE;
+    status = options_read(c, argc, argv, explain_set, e);
+    if (status)
+        return status == OPTIONS_HELP ? 0 : status;
     if (optind < argc)
         path = argv[optind++];
     return options_no_arguments(c, argc, argv) ? COMMAND_USAGE : explain_file(e, path);

@@ -135,3 +135,18 @@ int options_session(const struct command *c, const char *value, uint64_t *ret) {
                ? 0
                : options_wrong_value(c, "session", value, "a number, as in the trace");
 }
+
+int options_read(const struct command *c, int argc, char **argv, options_set_fn set,
+                 void *userdata) {
+    int option;
+
+    while ((option = options_next(c, argc, argv)) >= 0) {
+        int status = set(userdata, c, option, optarg);
+
+        if (status)
+            return status;
+    }
+    if (option == OPTIONS_HELP)
+        return OPTIONS_HELP;
+    return option == OPTIONS_WRONG ? COMMAND_USAGE : 0;
+}

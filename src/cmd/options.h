@@ -43,3 +43,14 @@ int options_wrong_value(const struct command *c, const char *name, const char *v
 int options_client(const struct command *c, const char *value, enum dialect *ret);
 int options_version(const struct command *c, const char *name, const char *value);
 int options_session(const struct command *c, const char *value, uint64_t *ret);
+
+/* one option of a command, by its value in the table.  Return: 0, or an exit status (said why) */
+typedef int (*options_set_fn)(void *userdata, const struct command *c, int option,
+                              const char *value);
+
+/*
+ * options_read() - all of them, each to @set; arguments are left, from optind on
+ * Return: 0, OPTIONS_HELP, or an exit status
+ */
+int options_read(const struct command *c, int argc, char **argv, options_set_fn set,
+                 void *userdata);

@@ -38,7 +38,7 @@ static int perform_failed(const struct perform *p, const char *why) {
 
 /* --- telling --------------------------------------------------------------------------------------------- */
 
-static void perform_print(const char *sign, const char *text) {
+void perform_print(const char *sign, const char *text) {
     printf("  %s ", sign);
     for (; *text; text++)
         putchar(*text >= ' ' && *text <= '~' ? *text : '?');
@@ -67,12 +67,7 @@ static int perform_find_session(struct perform *p) {
     struct record record;
     int r;
 
-    do
-        r = tracereader_next(p->reader, &record);
-    while (r == 0 && !(record.kind == RECORD_OPENED &&
-                       (!p->part->session || record.session == p->part->session)));
-    if (r == TRACEREADER_E_END)
-        fputs("qmp-shim replay: there is no such session in the trace\n", stderr);
+    r = tracereader_find_session(p->reader, p->part->session, &record);
     if (r)
         return r < 0 ? r : PERFORM_E_FAILED;
     p->session = record.session;

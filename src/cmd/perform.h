@@ -31,3 +31,6 @@ enum {
  */
 int perform_trace(const struct perform_part *part, struct tracereader *reader,
                   size_t *ret_n_differences, size_t *ret_n_same);
+
+/* a message on a line of its own, behind a sign, as differences are printed */
+void perform_print(const char *sign, const char *text);

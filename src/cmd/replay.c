@@ -61,21 +61,14 @@ static int replay_no_session(void) {
 
 /* --- with other rules -------------------------------------------------------------------------------------- */
 
-static void replay_print(const char *sign, const char *text) {
-    printf("  %s ", sign);
-    for (; *text; text++)
-        putchar(*text >= ' ' && *text <= '~' ? *text : '?');
-    putchar('\n');
-}
-
 static void replay_differs(void *userdata, const struct rerun_difference *d) {
     (void)userdata;
     printf("session %llu, %.3f s, to the %s:\n", (unsigned long long)d->session,
            (double)d->ms / 1000, d->side == SIDE_CLIENT ? "client" : "server");
     if (d->then)
-        replay_print("-", d->then);
+        perform_print("-", d->then);
     if (d->now)
-        replay_print("+", d->now);
+        perform_print("+", d->now);
 }
 
 /* Return: 0, negative, TRACEREADER_E_FAILED */
@@ -141,18 +134,6 @@ static void replay_case_head(const struct replay *replay, uint64_t session) {
     puts("handshake: none\n");
 }
 
-/* the first record of the session that is wanted.  Return: 0, negative, TRACEREADER_E_… */
-static int replay_find_session(const struct replay *replay, struct tracereader *reader,
-                               struct record *ret) {
-    int r;
-
-    do
-        r = tracereader_next(reader, ret);
-    while (r == 0 &&
-           !(ret->kind == RECORD_OPENED && (!replay->session || ret->session == replay->session)));
-    return r;
-}
-
 static int replay_write_case(struct tracereader *reader, const struct record *first) {
     struct casewriter writer;
     struct record record = *first;
@@ -177,9 +158,7 @@ static int replay_to_case(const struct replay *replay, struct tracereader *reade
     struct record first;
     int r;
 
-    r = replay_find_session(replay, reader, &first);
-    if (r == TRACEREADER_E_END)
-        return replay_no_session();
+    r = tracereader_find_session(reader, replay->session, &first);
     if (r == 0) {
         replay_case_head(replay, first.session);
         r = replay_write_case(reader, &first);
@@ -255,8 +234,9 @@ static int replay_set_timeout(struct replay *replay, const struct command *c, co
 }
 
 /* Return: 0 or an exit status */
-static int replay_set(struct replay *replay, const struct command *c, int option,
-                      const char *value) {
+static int replay_set(void *userdata, const struct command *c, int option, const char *value) {
+    struct replay *replay = userdata;
+
     switch (option) {
     case REPLAY_SESSION:
         return options_session(c, value, &replay->session);
@@ -279,17 +259,11 @@ static int replay_set(struct replay *replay, const struct command *c, int option
 
 static int replay_parse(struct replay *replay, const struct command *c, int argc, char **argv) {
     const char *path;
-    int option, status;
+    int status;
 
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        status = replay_set(replay, c, option, optarg);
-        if (status)
-            return status;
-    }
-    if (option == OPTIONS_HELP)
-        return 0;
-    if (option == OPTIONS_WRONG)
-        return COMMAND_USAGE;
+    status = options_read(c, argc, argv, replay_set, replay);
+    if (status)
+        return status == OPTIONS_HELP ? 0 : status;
     status = options_argument(c, argc, argv, "TRACE", &path);
     return status ? status : replay_file(replay, path);
 }

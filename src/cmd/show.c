@@ -146,7 +146,9 @@ static int show_html(const struct show *s, const char *path) {
 /* --- the command --- */
 
 /* Return: 0 or an exit status */
-static int show_set(struct show *s, const struct command *c, int option, const char *value) {
+static int show_set(void *userdata, const struct command *c, int option, const char *value) {
+    struct show *s = userdata;
+
     switch (option) {
     case SHOW_SESSION:
         return options_session(c, value, &s->filter.session);
@@ -180,17 +182,11 @@ static int show_set(struct show *s, const struct command *c, int option, const c
 static int show_run(const struct command *c, int argc, char **argv) {
     struct show show = {0};
     const char *path;
-    int option, status;
+    int status;
 
-    while ((option = options_next(c, argc, argv)) >= 0) {
-        status = show_set(&show, c, option, optarg);
-        if (status)
-            return status;
-    }
-    if (option == OPTIONS_HELP)
-        return 0;
-    if (option == OPTIONS_WRONG)
-        return COMMAND_USAGE;
+    status = options_read(c, argc, argv, show_set, &show);
+    if (status)
+        return status == OPTIONS_HELP ? 0 : status;
     status = options_argument(c, argc, argv, "TRACE", &path);
     if (status)
         return status;

@@ -62,3 +62,15 @@ int tracereader_next(struct tracereader *t, struct record *ret) {
         return wrong(t, "a newer qmp-shim wrote this trace");
     return r > 0 ? wrong(t, "this is no line of a trace") : r;
 }
+
+int tracereader_find_session(struct tracereader *t, uint64_t session, struct record *ret) {
+    int r;
+
+    do
+        r = tracereader_next(t, ret);
+    while (r == 0 && !(ret->kind == RECORD_OPENED && (session == 0 || ret->session == session)));
+    if (r != TRACEREADER_E_END)
+        return r;
+    fprintf(stderr, "%s: there is no such session in the trace\n", t->path);
+    return TRACEREADER_E_FAILED;
+}

@@ -39,3 +39,11 @@ void tracereader_close(struct tracereader *t);
  * Return: 0, -ENOMEM, TRACEREADER_E_….
  */
 int tracereader_next(struct tracereader *t, struct record *ret);
+
+/*
+ * tracereader_find_session() - read on to the record with which a session begins
+ * @session: its number; 0: the first one that comes
+ *
+ * Return: 0, -ENOMEM, TRACEREADER_E_FAILED: there is none, which was said, too
+ */
+int tracereader_find_session(struct tracereader *t, uint64_t session, struct record *ret);
