@@ -68,6 +68,12 @@ new("x-blockdev-reopen", "6.1", "5.2", [
     ok("blockdev-reopen", {"options": [{"driver": "raw", "node-name": "<n>", "file": "<f>", "read-only": True}]}),
     ok("query-named-block-nodes", None, node(ro=True)),
 ])
+old("blockdev-backing-empty", "2.9", [
+    ok("blockdev-snapshot-sync", {"device": "drive0", "snapshot-file": "{snapshot}", "format": "qcow2"}),
+    ok("blockdev-add", {"driver": "qcow2", "node-name": "<b>", "read-only": True, "backing": "",
+                        "file": {"driver": "file", "filename": "{snapshot}", "locking": "off"}}),
+    ok("query-named-block-nodes", None, has({"node-name": "<b>", "backing_file_depth": 0})),
+], since="99", own=[], what="the server still takes it")
 replay("blockdev-backing-empty", "7.2", "2.0", ["backing"], [
     ok("blockdev-add", {"driver": "qcow2", "node-name": "b", "backing": None, "file": "f"}),
 ])

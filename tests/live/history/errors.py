@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Breaks of errors, of their words, of events and of what is said in a greeting."""
 
+import re
+import socket
 import sys
 
-from history import Absent, Event, Greeted, Never, Send, Table, each, exactly, fails, has, ok
+from history import Absent, Event, Greeted, Never, Send, Step, Table, Until, each, exactly, fails, has, ok
+from qmplive import until
 
 table = Table()
 old, new, replay = table.old, table.new, table.replay
@@ -62,7 +65,28 @@ old("strict-enum-events", "9.2", [
     ok("migrate", {"uri": SINK}),
     Event("MIGRATION", {"status": "completed"}),
     Never("MIGRATION", {"status": "device"}),
-], since="99", own=[], what="MIGRATION")
+], since="10.0", own=[], what="MIGRATION")
+old("strict-enum-events", "5.1", [
+    ok("nbd-server-start", {"addr": {"type": "unix", "data": {"path": "{nbd}"}}}),
+    ok("nbd-server-add", {"device": "drive0"}), ok("nbd-server-stop"), Never("BLOCK_EXPORT_DELETED"),
+], since="5.2", own=[], what="BLOCK_EXPORT_DELETED")
+class Connect(Step):
+    """To a socket, once somebody listens there, and stay."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def play(self, talk):
+        path, talk.kept = talk.fill(self.path), socket.socket(socket.AF_UNIX)
+        until(lambda: talk.kept.connect_ex(path) == 0, "somebody to listen at " + path)
+
+
+LISTEN = {"type": "stream", "id": "<s>", "server": True, "addr": {"type": "unix", "path": "{stream}"}}
+old("strict-enum-events", "7.1", [
+    ok("netdev_add", LISTEN), Connect("{stream}"),
+    Until("human-monitor-command", {"command-line": "info network"}, {"return": re.compile("type=stream,unix:")}),
+    Never("NETDEV_STREAM_CONNECTED"),
+], since="7.2", first="7.2", own=[], what="NETDEV_STREAM_CONNECTED")
 old("migration-event", "9.2", [
     ok("migrate-set-capabilities", {"capabilities": [{"capability": "events", "state": True}]}),
     ok("migrate", {"uri": SINK}),
@@ -70,7 +94,7 @@ old("migration-event", "9.2", [
 ], since="99", own=[])
 old("reset-shutdown-reason", "2.9", [
     ok("system_reset"), Event("RESET"), Never("RESET", {"guest": False}),
-], since="99", own=[], what="RESET")
+], since="2.10", own=[], what="RESET")
 table.old_replay("reset-shutdown-reason", "2.9", "11.1", ["reset"], [
     ok("system_reset"), Event("RESET", is_after_reply=True),
 ], what="RESET")

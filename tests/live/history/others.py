@@ -102,8 +102,9 @@ old("query-migrate-status", "1.1", [
 old("hmp-empty", "1.0", [ok("human-monitor-command", {"command-line": "stop"}, exactly({}))], since="1.1")
 old("runstate-names", "0.12.1", [
     ok("migrate", {"uri": "exec:cat >/dev/null"}),
-    Until("query-status", None, {"return": {"status": "post-migrate"}}),
-], own=[], since="99")
+    Until("query-migrate", None, {"return": {"status": "completed"}}),
+    ok("query-status", None, {"status": "post-migrate"}),
+], own=[])
 old("redhat-drive-add", "0.12.1", [
     ok("__com.redhat_drive_add", {"file": "null-co://", "format": "raw", "id": "<hd>", "cache": "none"}),
     ok("query-block", None, has({"device": "<hd>"})),
