@@ -290,3 +290,105 @@ TEST(listener, out_of_fds_it_waits_says_so_once_and_goes_on) {
     close(ends[0]);
     close(ends[1]);
 }
+
+/* ---- when others touch its place ---- */
+
+static uv_loop_t loop;
+static struct listener listener;
+
+static void start(void) {
+    static const struct log log = {.fd = STDERR_FILENO, .level = LOG_LEVEL_ERROR};
+
+    uv_loop_init(&loop);
+    cr_assert(eq(int, bind_to(path, &listener), 0));
+    cr_assert(eq(int, listener_start(&listener, &loop, &log, on_accepted), 0));
+}
+
+static void stop(void) {
+    close_accepted();
+    listener_close(&listener, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert(eq(int, uv_loop_close(&loop), 0));
+    uv_library_shutdown();
+}
+
+TEST(listener, what_became_of_its_place_is_seen) {
+    char moved[160];
+
+    start();
+    snprintf(moved, sizeof(moved), "%s.moved", path);
+    cr_assert(eq(int, listener_look(&listener), LISTENER_AT_HOME));
+    cr_assert(eq(int, rename(path, moved), 0));
+    cr_assert(eq(int, listener_look(&listener), LISTENER_GONE));
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    cr_assert(eq(int, listener_look(&listener), LISTENER_REPLACED));
+    cr_assert(eq(int, listener_move(&listener, moved), 0));
+    cr_assert(eq(int, listener_look(&listener), LISTENER_AT_HOME));
+    stop();
+    cr_assert(is_there(), "what is not its own stays");
+}
+
+TEST(listener, removed_socket_is_restored_with_its_mode_and_those_who_waited_are_let_in) {
+    const struct listener_permit permit = {.mode = 0640, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    int old, new, error = 0;
+    struct stat st;
+
+    start();
+    old = come_in();
+    unlink(path);
+    cr_assert(eq(int, listener_restore(&listener, &permit, &error), 0));
+    cr_assert(eq(sz, accepted.n, 1), "who waited in the old one");
+    cr_assert(eq(int, lstat(path, &st), 0));
+    cr_assert(eq(uint, st.st_mode, S_IFSOCK | 0640));
+    new = come_in();
+    run_until_accepted(&loop, 2);
+    close(old);
+    close(new);
+    stop();
+    cr_assert(not(is_there()));
+}
+
+TEST(listener, socket_that_cannot_be_restored_serves_on_where_it_is) {
+    char moved[160];
+    int fd, error = 0;
+
+    start();
+    snprintf(moved, sizeof(moved), "%s.moved", path);
+    cr_assert(eq(int, rename(path, moved), 0));
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    cr_assert(eq(int, listener_restore(&listener, NULL, &error), LISTENER_E_NO_SOCKET));
+    cr_assert(eq(int, rename(moved, path), 0));
+    fd = come_in();
+    run_until_accepted(&loop, 1);
+    close(fd);
+    stop();
+}
+
+TEST(listener, clients_wait_while_it_pauses) {
+    int fd;
+
+    start();
+    listener_pause(&listener);
+    fd = come_in();
+    for (size_t i = 0; i < 3; i++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    cr_assert(eq(sz, accepted.n, 0));
+    listener_resume(&listener);
+    run_until_accepted(&loop, 1);
+    close(fd);
+    stop();
+}
+
+TEST(listener, held_is_what_a_process_has_open_and_nothing_else) {
+    int fd = hold_socket(SOCK_STREAM);
+    char link[160];
+
+    snprintf(link, sizeof(link), "%s.link", path);
+    cr_assert(eq(int, symlink(path, link), 0));
+    cr_assert(listener_is_held(path));
+    cr_assert(not(listener_is_held(link)));
+    close(fd);
+    cr_assert(not(listener_is_held(path)));
+    cr_assert(not(listener_is_held(folder)));
+    cr_assert(not(listener_is_held("")));
+}
