@@ -28,6 +28,8 @@ UNSEEN = {
     "rule-versions": "one version is later than another",
     "unbound-": "where a variable is bound",
     "vars-default-": "what a map or a type makes of a value",
+    "vars-from-an-unknown": "which variables the pictures have",
+    "vars-from-itself": "which variable is meant",
     "vars-of-an-unknown-variable": "which variables the pictures have",
     "written-": "which pictures are written",
 }
@@ -121,7 +123,8 @@ class Schema:
         return not is_type(value, "number") or value <= argument
 
     def check_items(self, argument, value, schema):
-        return not isinstance(value, list) or all(self.accepts(argument, v) for v in value)
+        rest = value[len(schema.get("prefixItems", [])):] if isinstance(value, list) else []
+        return all(self.accepts(argument, v) for v in rest)
 
     def check_prefixItems(self, argument, value, schema):
         return not isinstance(value, list) or all(self.accepts(a, v) for a, v in zip(argument, value))

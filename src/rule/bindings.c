@@ -40,9 +40,12 @@ static const struct json *bound(const struct bindings *b, size_t var) {
 }
 
 const struct json *bindings_get(const struct bindings *b, size_t var) {
+    const struct var *v = &b->vars->var[var];
     const struct json *value = bound(b, var);
 
-    return value ? value : b->vars->var[var].fallback;
+    if (!value && v->has_from)
+        value = bound(b, v->from);
+    return value ? value : v->fallback;
 }
 
 bool bindings_has(const struct bindings *b, size_t var) {

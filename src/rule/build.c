@@ -288,6 +288,23 @@ static const struct bindings_rows *rows_of(const struct bindings *b, size_t grou
     return NULL;
 }
 
+/* the elements behind those of the rows, as far as there are values for them */
+static int write_more(struct build *w, const struct pattern *p, bool has_rows,
+                      const struct bindings *b) {
+    for (size_t i = 0; i < p->n_more; i++) {
+        int r;
+
+        if (!is_put(&p->more[i], b) && p->more[i].kind != PATTERN_CONST)
+            continue;
+        buffer_append_string(w->text, has_rows ? ", " : "");
+        has_rows = true;
+        r = write_pattern(w, &p->more[i], NULL, NULL, b);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 static int write_each(struct build *w, const struct pattern *p, const struct pattern *read,
                       const struct json *source, const struct bindings *b) {
     const struct bindings_rows *rows = rows_of(b, p->group);
@@ -308,8 +325,9 @@ static int write_each(struct build *w, const struct pattern *p, const struct pat
         if (r)
             return r;
     }
+    r = write_more(w, p, rows->n > 0, b);
     buffer_append_string(w->text, "]");
-    return 0;
+    return r;
 }
 
 static int write_exact(struct build *w, const struct pattern *p, const struct pattern *read,

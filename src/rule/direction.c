@@ -112,13 +112,20 @@ static void learn_events(struct direction *d, const struct picture_list *list) {
         learn(d, &list->picture[i].message, KNOWN, 0);
 }
 
-static enum known look_up(const struct direction *d, size_t var, const struct scope *scope) {
-    enum known best = d->rule->vars.var[var].fallback ? KNOWN : (enum known) * known_at(d, var, 0);
+static enum known look_up_bound(const struct direction *d, size_t var, const struct scope *scope) {
+    enum known best = (enum known) * known_at(d, var, 0);
 
     for (; scope; scope = scope->outer)
         if (*known_at(d, var, scope->group) > best)
             best = (enum known) * known_at(d, var, scope->group);
     return best;
+}
+
+static enum known look_up(const struct direction *d, size_t var, const struct scope *scope) {
+    const struct var *v = &d->rule->vars.var[var];
+    enum known best = v->fallback ? KNOWN : look_up_bound(d, var, scope);
+
+    return best == KNOWN_NOT && v->has_from ? look_up_bound(d, v->from, scope) : best;
 }
 
 /* --- findings ------------------------------------------------------------------------------------ */

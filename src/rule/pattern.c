@@ -223,11 +223,32 @@ static bool is_rest(const struct json *value) {
     return json_is_string(value, "...");
 }
 
+static bool has_rest(const struct json *value, size_t from) {
+    for (size_t i = from; i < value->n_items; i++)
+        if (is_rest(&value->items[i]))
+            return true;
+    return false;
+}
+
+/* [P, "..."], and elements behind them */
+static int compile_each(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
+    struct pattern more = {0};
+    int r;
+
+    r = compile_rows(c, &value->items[0], PATTERN_EACH, p);
+    if (r || value->n_items == 2)
+        return r;
+    r = compile_items(c, &value->items[2], value->n_items - 2, &more);
+    p->more = more.items;
+    p->n_more = more.n_items;
+    return r;
+}
+
 static int compile_list(struct pattern_compiler *c, const struct json *value, struct pattern *p) {
     size_t n = value->n_items;
 
-    if (n == 2 && !is_rest(&value->items[0]) && is_rest(&value->items[1]))
-        return compile_rows(c, &value->items[0], PATTERN_EACH, p);
+    if (n >= 2 && !is_rest(&value->items[0]) && is_rest(&value->items[1]) && !has_rest(value, 2))
+        return compile_each(c, value, p);
     if (n == 3 && is_rest(&value->items[0]) && !is_rest(&value->items[1]) &&
         is_rest(&value->items[2])) {
         p->kind = PATTERN_FIRST;
@@ -433,4 +454,6 @@ void pattern_visit(const struct pattern *p, bool is_optional, pattern_visit_fn v
                       userdata);
     for (size_t i = 0; i < p->n_items; i++)
         pattern_visit(&p->items[i], is_optional, visit, userdata);
+    for (size_t i = 0; i < p->n_more; i++)
+        pattern_visit(&p->more[i], true, visit, userdata);
 }

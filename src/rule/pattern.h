@@ -18,7 +18,7 @@ enum pattern_kind {
     PATTERN_VAR,    /* "$x", "$x:int" */
     PATTERN_TEXT,   /* "Device '${dev}' is in use" */
     PATTERN_OBJECT, /* open: what it does not mention stays */
-    PATTERN_EACH,   /* [P, "..."] */
+    PATTERN_EACH,   /* [P, "..."], [P, "...", Q] */
     PATTERN_FIRST,  /* ["...", P, "..."]: reading only */
     PATTERN_EVERY,  /* {"$every": P}: the elements that match, reading only */
     PATTERN_EXACT,  /* [P, Q] */
@@ -60,6 +60,8 @@ struct pattern {
     size_t rest_var;
     struct pattern *items; /* EACH, FIRST, EVERY, NOT, ONLY: one; EXACT, IN: n_items */
     size_t n_items;
+    struct pattern *more; /* EACH: elements behind those of the rows, writing only: [P, "...", Q] */
+    size_t n_more;
     size_t group; /* EACH, EVERY: which rows of the bindings */
 };
 

@@ -49,7 +49,7 @@ static void choose_by_dialect(struct choice *c, const struct rule *rule, enum di
 static bool probe_tells(const struct rule *rule) {
     const struct picture_list *old = &rule->side[VARS_OLD], *new = &rule->side[VARS_NEW];
 
-    if (rule->kind != PICTURE_COMMAND)
+    if (rule->kind != PICTURE_COMMAND || rule->n_needs > 0) /* it is for some of them only */
         return false;
     for (size_t i = 0; i < old->n; i++)
         for (size_t k = 0; k < new->n; k++)

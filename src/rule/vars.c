@@ -74,6 +74,7 @@ int vars_intern(struct arena *arena, struct vars *vars, const char *name, size_t
 /* --- the "vars" member ------------------------------------------------------------------ */
 
 struct compile {
+    const struct vars *vars;
     struct arena *arena;
     const struct diag_source *source;
     struct diag_set *diags;
@@ -125,8 +126,26 @@ static int compile_type(struct compile *c, struct var *var, enum vars_side side,
     return 0;
 }
 
+static int compile_from(struct compile *c, struct var *var, const struct json *value) {
+    const char *name = value->type == JSON_STRING ? value->string : "";
+    size_t n = value->type == JSON_STRING ? value->n_string : 0;
+
+    for (size_t i = 0; n > 1 && name[0] == '$' && i < c->vars->n; i++) {
+        const struct var *other = &c->vars->var[i];
+
+        if (other == var || strlen(other->name) != n - 1 ||
+            memcmp(other->name, name + 1, n - 1) != 0)
+            continue;
+        var->has_from = true;
+        var->from = i;
+        return 0;
+    }
+    return fault(c, value, "for example {\"from\": \"$status\", \"map\": [[\"a\", \"b\"]]}",
+                 "\"from\" names another variable of this rule");
+}
+
 static int compile_member(struct compile *c, struct var *var, const struct json *m) {
-    static const char *const keys[] = {"scale", "map", "old", "new", "default", NULL};
+    static const char *const keys[] = {"scale", "map", "old", "new", "from", "default", NULL};
     const char *near;
     char way_out[64];
 
@@ -134,6 +153,8 @@ static int compile_member(struct compile *c, struct var *var, const struct json 
         return compile_scale(c, var, m);
     if (json_key_is(m, "map"))
         return compile_map(c, var, m);
+    if (json_key_is(m, "from"))
+        return compile_from(c, var, m);
     if (json_key_is(m, "old"))
         return compile_type(c, var, VARS_OLD, m);
     if (json_key_is(m, "new"))
@@ -146,7 +167,7 @@ static int compile_member(struct compile *c, struct var *var, const struct json 
     if (near)
         snprintf(way_out, sizeof(way_out), "did you mean \"%s\"?", near);
     diag_add(c->diags, DIAG_ERROR, c->source, (size_t)(m->key_text - c->source->text),
-             m->n_key_text, near ? way_out : "known are scale, map, old, new, default",
+             m->n_key_text, near ? way_out : "known are scale, map, old, new, from, default",
              "unknown key \"%.*s\"", (int)m->n_key, m->key);
     return VARS_E_INVALID;
 }
@@ -168,7 +189,7 @@ static int compile_var(struct compile *c, struct var *var, const struct json *va
 
 int vars_compile(struct arena *arena, struct vars *vars, const struct json *value,
                  const struct diag_source *source, struct diag_set *diags) {
-    struct compile c = {arena, source, diags};
+    struct compile c = {vars, arena, source, diags};
     int r, worst = 0;
 
     if (value->type != JSON_OBJECT)

@@ -39,6 +39,9 @@ struct var {
     struct number scale;
     struct vars_pair *map; /* first that fits */
     size_t n_map;
+    bool
+        has_from; /* where nothing binds it, it has the value of another one, and differs in its own way */
+    size_t from;
     const struct json
         *fallback;   /* "default": the old side's value when nothing bound it; NULL: none */
     bool is_fd;      /* the number of a file descriptor */

@@ -18,6 +18,12 @@
     "{\"name\": \"r\", \"new-since\": \"2.0\", \"old-until\": \"6.0\", \"old\": {\"execute\": \"a\", \"arguments\": {\"x\": \"$x\"}}, \"new\": {" \
     "\"execute\": \"a\", \"arguments\": {\"y\": \"$x\"}}"
 
+#define NEEDING                                                                                    \
+    "{\"name\": \"r\", \"new-since\": \"2.0\", \"old-until\": \"6.0\", \"for\": \"old-client\", "  \
+    "\"old\": {\"execute\": \"a\", \"arguments\": {\"x\": \"$x\"}}, "                              \
+    "\"new\": {\"execute\": \"b\", \"arguments\": {\"y\": \"$y\"}}, "                              \
+    "\"ask\": [{\"execute\": \"b\", \"return\": {\"y\": \"$y\"}}], \"needs\": [\"$y\"]"
+
 struct scene {
     const char *rule;     /* without its closing brace */
     const char *client;   /* "old", "new", or a version */
@@ -149,6 +155,11 @@ TEST(selection, the_servers_own_word_counts_for_more_than_its_number) {
         /* the same name on both sides: the list cannot tell */
         {CHANGED, "1.0", "5.0", "[{\"name\": \"a\"}]", SELECTION_RESTS, SELECTION_BOTH_KNOW},
         {CHANGED, "1.0", "6.0", "[{\"name\": \"a\"}]", SELECTION_OLD_CLIENT, SELECTION_WORKS},
+        /* for some of these commands only */
+        {NEEDING, "1.0", "6.0", "[{\"name\": \"a\"}, {\"name\": \"b\"}]", SELECTION_OLD_CLIENT,
+         SELECTION_WORKS},
+        {NEEDING, "1.0", "6.0", "[{\"name\": \"a\"}]", SELECTION_RESTS, SELECTION_COMMAND_LACKED},
+        {NEEDING, "1.0", "5.0", "[{\"name\": \"b\"}]", SELECTION_RESTS, SELECTION_BOTH_KNOW},
         {CHANGED, "1.0", "6.0", "[{\"name\": 5}, {}]", SELECTION_RESTS, SELECTION_COMMAND_LACKED},
     };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Breaks of jobs: their names, events and ends."""
 
+import re
 import sys
 
 from history import Absent, Event, Never, Table, Told, Until, exactly, fails, has, ok
@@ -176,6 +177,37 @@ table.old_replay("job-status-change", "2.10", "2.12", ["jobs"], [
     ok("block-job-set-speed", {"device": "drive0", "speed": 0}),
     ok("query-name"), Told(STATUS, []), Told("BLOCK_JOB_COMPLETED", [{"device": "drive0"}]),
 ])
+
+# --- snapshots ---------------------------------------------------------------------------------------
+
+def snapshot(command, **arguments):
+    return ok(command, {"job-id": "<s>", **arguments})
+
+
+def job_status(*words):
+    return [Event("JOB_STATUS_CHANGE", {"id": "<s>", "status": word}) for word in words]
+
+
+DISKS = {"vmstate": "disk", "devices": ["disk"]}
+new("snapshot-jobs", "7.2", "5.2", [
+    snapshot("snapshot-save", tag="t 1", **DISKS), *job_status("created", "running", "waiting", "pending", "concluded"),
+    ok("query-jobs", None, has({"id": "<s>", "type": "snapshot-save", "status": "concluded", "error": Absent})),
+    ok("job-dismiss", {"id": "<s>"}), *job_status("null"),
+    ok("query-jobs", None, exactly([])),
+    ok("human-monitor-command", {"command-line": "info snapshots"}, re.compile("t 1")),
+    snapshot("snapshot-load", tag="t 1", **DISKS), *job_status("created", "running", "waiting", "pending", "concluded"),
+    ok("job-dismiss", {"id": "<s>"}), *job_status("null"),
+    snapshot("snapshot-delete", tag="t 1", devices=["disk"]), *job_status("created", "running", "waiting", "pending", "concluded"),
+    ok("job-dismiss", {"id": "<s>"}),
+    ok("human-monitor-command", {"command-line": "info snapshots"}, re.compile("There is no snapshot")),
+], own=())
+new("snapshot-jobs", "7.2", "5.2", [
+    snapshot("snapshot-load", tag="none", **DISKS), *job_status("created", "running", "aborting", "concluded"),
+    ok("query-jobs", None, has({"id": "<s>", "type": "snapshot-load", "error": re.compile("none")})),
+    fails("job-dismiss", {"id": "other"}, "GenericError", "not found"),
+    ok("job-dismiss", {"id": "<s>"}), *job_status("null"),
+    ok("query-jobs", None, exactly([])),
+], what="that fails", own=())
 
 if __name__ == "__main__":
     sys.exit(table.run())
