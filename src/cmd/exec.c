@@ -25,6 +25,7 @@
 #include "base/buffer.h"
 #include "base/util.h"
 #include "cmd/command.h"
+#include "cmd/keeper.h"
 #include "cmd/options.h"
 #include "cmd/qemu_args.h"
 #include "cmd/settings.h"
@@ -81,6 +82,7 @@ static const struct command_option exec_options[] = {
     {269, "trace-size", "MIB", "at this size FILE becomes FILE.1"},
     {270, "redact", "FILE", "which members of commands are secret"},
     {271, "no-redact", NULL, "record secrets, too"},
+    {272, "fd-store", "N", "start a shim again that was killed; its sessions go on"},
     {.name = NULL},
 };
 
@@ -207,6 +209,7 @@ static void relay_set_environment(void) {
     setenv("LISTEN_FDS", "2", 1);
     setenv("LISTEN_FDNAMES", "client:lifeline", 1);
     unsetenv("NOTIFY_SOCKET"); /* that is QEMU's */
+    unsetenv("FDSTORE");
     unsetenv("WATCHDOG_USEC");
 }
 
@@ -233,6 +236,19 @@ static int relay_own_paths(const struct exec *e, struct relay *relay, size_t n) 
     return 0;
 }
 
+/* one that is started again when it is killed; the keeper says how many fds there may be */
+static void relay_keep(const struct exec *e, const char *const *words) {
+    struct keeper_relay relay = {
+        .words = words, .n_fds = 2, .fd_names = "client:lifeline", .room = e->conf.fd_store};
+
+    unsetenv("WATCHDOG_USEC");
+    keeper_run(&relay);
+}
+
+static bool exec_is_keeping(const struct exec *e) {
+    return e->conf.fd_store != CONF_FD_STORE_AUTO && e->conf.fd_store > 0;
+}
+
 /* never returns */
 static void relay_become(const struct exec *e, const struct relay *relay, int lifeline, int log) {
     const char *words[EXEC_MAX_WORDS + EXEC_MAX_OWN + 8] = {"qmp-shim", "run", "--connect",
@@ -242,6 +258,8 @@ static void relay_become(const struct exec *e, const struct relay *relay, int li
     memcpy(words + 4, e->words, e->n_words * sizeof(words[0]));
     memcpy(words + 4 + e->n_words, relay->own, sizeof(relay->own));
     if (relay_set_fds((int[]){relay->front, lifeline}, 2, log) == 0) {
+        if (exec_is_keeping(e))
+            relay_keep(e, words);
         relay_set_environment();
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
@@ -416,9 +434,10 @@ static int exec_start(struct exec *e, int argc) {
 /* ---- the command line ---- */
 
 static const char *const exec_words[] = {
-    "--client",    "--client-version", "--rules",      "--no-rules",      "--no-probe",
-    "--log-level", "--config",         "--compact",    "--drain-timeout", "--control",
-    "--metrics",   "--trace",          "--trace-size", "--redact",        "--no-redact",
+    "--client",        "--client-version", "--rules",     "--no-rules",
+    "--no-probe",      "--log-level",      "--config",    "--compact",
+    "--drain-timeout", "--control",        "--metrics",   "--trace",
+    "--trace-size",    "--redact",         "--no-redact", "--fd-store",
 };
 
 /* Return: OPTIONS_…; OPTIONS_WRONG was said */

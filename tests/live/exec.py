@@ -282,6 +282,27 @@ def _():
         assert not os.path.lexists(path)
 
 
+@tap.test("--fd-store: a shim that is killed is started again, and neither QEMU nor the client notices")
+def _():
+    with Place() as place:
+        path = place.path("monitor")
+        qemu = start(place, "-qmp", "unix:%s,server=on,wait=off" % path, options=("--no-rules", "--fd-store", "64"))
+        client = place.keep(place.client_when_listening(path))
+        client.greet()
+        for n in range(10):
+            client.send('{"execute": "query-status", "id": %d}\r\n{"execute": "query-name"' % n)
+            for pid in relays(path + ".qemu"):
+                os.kill(pid, signal.SIGKILL)
+            client.send(', "id": "x"}\r\n')
+            check_equal(client.read_reply()["id"], n)
+            check_equal(client.read_reply()["id"], "x")
+        assert not client.is_readable()
+        qemu.kill()
+        client.read_to_end()
+        until(lambda: not relays(path + ".qemu"), "the shim to end")
+        assert not os.path.lexists(path)
+
+
 @tap.test("an inherited monitor socket and every other descriptor stay at their numbers")
 def _():
     with Place() as place:
