@@ -50,8 +50,7 @@ TEST(load, a_rule_with_all_it_can_have) {
         " 'old': {'execute': 'a', 'arguments': {'x': '$x'}, 'return': {}, 'error': {'class': 'C'}},"
         " 'new': [{'execute': 'b', 'return': {'y': '$y'}}, {'execute': 'c', 'arguments': {'y': '$y'}}],"
         " 'ask': {'execute': 'd'}, 'then': [{'execute': 'e'}, {'execute': 'f'}],"
-        " 'emit': {'event': 'G'}, 'emit-before': [{'event': 'H'}], 'until': [{'event': 'I'}, {'event': 'J'}],"
-        " 'hide': true, 'timeout': 0.5, 'remember': {'t': {'$x': {'y': '$y'}}}, 'recall': {'t': {'$x': {'y': '$y'}}},"
+        " 'emit': {'event': 'G'}, 'emit-before': [{'event': 'H'}], 'remember': {'t': {'$x': {'y': '$y'}}}, 'recall': {'t': {'$x': {'y': '$y'}}},"
         " 'forget': {'t': '$x'}, 'conform': 'schema', 'vars': {'x': {'scale': 2}}, 'examples': []}");
     cr_assert(eq(int, l.r, 0), "%s", loaded_findings(&l));
     rule = &l.file.rules[0];
@@ -65,12 +64,24 @@ TEST(load, a_rule_with_all_it_can_have) {
     cr_assert(eq(sz, rule->then.n, 2));
     cr_assert(eq(sz, rule->emit.n, 1));
     cr_assert(eq(sz, rule->emit_before.n, 1));
-    cr_assert(eq(sz, rule->until.n, 2));
-    cr_assert(rule->hide);
-    cr_assert(eq(u32, rule->timeout_ms, 500));
     cr_assert(eq(str, (char *)rule->remember.fact[0].table, "t"));
     cr_assert(eq(sz, rule->recall.n + rule->forget.n, 2));
     cr_assert(eq(int, rule->conform, CONFORM_SCHEMA));
+    loaded_deinit(&l);
+}
+
+TEST(load, a_rule_waits_for_the_first_of_some_events) {
+    const struct rule *rule;
+    struct loaded l;
+
+    loaded_init(&l, "{'name': 'one', 'old': {'execute': 'a'}, 'new': {'execute': 'b'},"
+                    " 'for': 'old-client', 'until': [{'event': 'I'}, {'event': 'J'}],"
+                    " 'hide': true, 'timeout': 0.5}");
+    cr_assert(eq(int, l.r, 0), "%s", loaded_findings(&l));
+    rule = &l.file.rules[0];
+    cr_assert(eq(sz, rule->until.n, 2));
+    cr_assert(rule->hide);
+    cr_assert(eq(u32, rule->timeout_ms, 500));
     loaded_deinit(&l);
 }
 
