@@ -117,19 +117,9 @@ static int pair_wait(struct pair *p) {
     return 0;
 }
 
-static void pair_on_timer(uv_timer_t *timer);
-
-static void pair_set_timer(struct pair *p, uint64_t due_ms) {
-    uint64_t now_ms;
-
-    if (due_ms == p->timer_ms)
-        return;
-    now_ms = uv_now(p->shared->loop);
-    p->timer_ms = due_ms;
-    if (due_ms == UINT64_MAX)
-        uv_timer_stop(&p->timer);
-    else
-        uv_timer_start(&p->timer, pair_on_timer, due_ms > now_ms ? due_ms - now_ms : 0, 0);
+static void pair_set_alarm(struct pair *p, uint64_t due_ms) {
+    if (due_ms != p->alarm.due_ms)
+        poller_set_alarm(p->shared->poller, &p->alarm, due_ms);
 }
 
 static uint64_t pair_due_ms(const struct pair *p) {
@@ -166,7 +156,7 @@ static void pair_go_on(struct pair *p, int r) {
         keep_rest(p->keep, p->session);
     if (p->has_ended && pair_end_if_done(p))
         return;
-    pair_set_timer(p, pair_due_ms(p));
+    pair_set_alarm(p, pair_due_ms(p));
     r = pair_wait(p);
     if (r < 0)
         pair_over_by_error(p, r);
@@ -285,7 +275,7 @@ static void pair_open_server(struct pair *p) {
     p->server_fd = -1;
     /* QEMU sends no fds, and its replies are long: no second call for each read */
     conn_open_take(&p->conns[SIDE_SERVER], p->shared->poller, fd, false, pair_on_server);
-    p->n_handles++;
+    p->n_conns++;
     pair_keep_server(p, fd);
 }
 
@@ -305,7 +295,7 @@ static void pair_not_connected(struct pair *p, int error) {
 static void pair_wait_for_server(struct pair *p) {
     int r;
 
-    pair_set_timer(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
+    pair_set_alarm(p, uv_now(p->shared->loop) + PAIR_CONNECT_RETRY_MS);
     r = conn_wait(&p->conns[SIDE_CLIENT], false, false); /* only to learn that it went */
     if (r < 0)
         pair_over_by_error(p, r);
@@ -336,10 +326,9 @@ static void pair_connect(struct pair *p) {
     }
 }
 
-static void pair_on_timer(uv_timer_t *timer) {
-    struct pair *p = container_of(timer, struct pair, timer);
+static void pair_on_alarm(struct poller_alarm *a) {
+    struct pair *p = container_of(a, struct pair, alarm);
 
-    p->timer_ms = UINT64_MAX;
     if (conn_is_open(&p->conns[SIDE_SERVER]))
         pair_go_on(p, pair_tick(p));
     else
@@ -468,15 +457,14 @@ static int pair_start(struct pair *p, int client_fd, const char *connect_path,
     conn_open_take(&p->conns[SIDE_CLIENT], p->shared->poller, client_fd, true, pair_on_client);
     if (p->keep)
         p->conns[SIDE_CLIENT].witness = keep_witness(p->keep, SIDE_CLIENT);
-    uv_timer_init(loop, &p->timer);
-    p->n_handles = 2;
+    p->n_conns = 1;
     if (upstream_connect(p->server_fd, p->connect_path, &error) == 0) {
         pair_open_server(p);
         if (pair_wait(p) == 0)
             return 0;
     }
     /* whatever is wrong is found from the loop, so that over() is never called before we return */
-    pair_set_timer(p, uv_now(loop));
+    pair_set_alarm(p, uv_now(loop));
     return 0;
 }
 
@@ -491,13 +479,13 @@ static struct pair *pair_alloc(const struct pair_shared *shared, uint64_t id, pa
         .shared = shared,
         .conns = {CONN_INIT, CONN_INIT},
         .server_fd = -1,
-        .timer_ms = UINT64_MAX,
         .linger_ms = UINT64_MAX,
         .patient_until_ms = uv_now(shared->loop) + shared->patience_ms,
         .over = over,
         .userdata = userdata,
     };
     list_init(&p->in_server);
+    poller_alarm_init(&p->alarm, pair_on_alarm);
     return p;
 }
 
@@ -554,20 +542,19 @@ static void pair_resume_conn(struct pair *p, enum side side, int fd, conn_ready_
 
     conn_open_take(c, p->shared->poller, fd, side == SIDE_CLIENT, ready);
     c->witness = keep_witness(p->keep, side);
-    p->n_handles++;
+    p->n_conns++;
 }
 
 /* Return: 0 or negative (out of fds) */
-static int pair_resume_handles(struct pair *p, const struct keep_left *left) {
+static int pair_resume_conns(struct pair *p, const struct keep_left *left) {
     if (left->server_fd < 0) {
         int r = upstream_open(&p->server_fd);
 
         if (r < 0)
             return r;
     }
-    uv_timer_init(p->shared->loop, &p->timer);
-    p->n_handles = 1;
-    pair_set_timer(p, uv_now(p->shared->loop)); /* it goes on from there */
+    p->n_conns = 0;
+    pair_set_alarm(p, uv_now(p->shared->loop)); /* it goes on from there */
     pair_resume_conn(p, SIDE_CLIENT, left->client_fd, pair_on_client);
     if (left->server_fd >= 0)
         pair_resume_conn(p, SIDE_SERVER, left->server_fd, pair_on_server);
@@ -590,7 +577,7 @@ int pair_resume(const struct pair_shared *shared, struct keep_left *left, pair_o
         p->keep = left->keep;
         r = pair_resume_session(p, left);
         if (r == 0)
-            r = pair_resume_handles(p, left);
+            r = pair_resume_conns(p, left);
     } else {
         keep_end(left->keep);
     }
@@ -604,33 +591,29 @@ int pair_resume(const struct pair_shared *shared, struct keep_left *left, pair_o
     return 0;
 }
 
-static void pair_handle_closed(struct pair *p) {
-    if (--p->n_handles > 0)
+static void pair_conn_closed(struct pair *p) {
+    if (--p->n_conns > 0)
         return;
     p->closed(p);
     pair_free(p);
 }
 
 static void pair_on_client_closed(struct conn *c) {
-    pair_handle_closed(container_of(c, struct pair, conns[SIDE_CLIENT]));
+    pair_conn_closed(container_of(c, struct pair, conns[SIDE_CLIENT]));
 }
 
 static void pair_on_server_closed(struct conn *c) {
-    pair_handle_closed(container_of(c, struct pair, conns[SIDE_SERVER]));
-}
-
-static void pair_on_timer_closed(uv_handle_t *handle) {
-    pair_handle_closed(container_of((uv_timer_t *)handle, struct pair, timer));
+    pair_conn_closed(container_of(c, struct pair, conns[SIDE_SERVER]));
 }
 
 static void pair_finish(struct pair *p, pair_closed_fn closed,
                         void (*finish)(struct conn *c, conn_closed_fn closed)) {
     p->is_over = true;
     p->closed = closed;
+    pair_set_alarm(p, UINT64_MAX);
     finish(&p->conns[SIDE_CLIENT], pair_on_client_closed);
     if (conn_is_open(&p->conns[SIDE_SERVER]))
         finish(&p->conns[SIDE_SERVER], pair_on_server_closed);
-    uv_close((uv_handle_t *)&p->timer, pair_on_timer_closed);
 }
 
 void pair_close(struct pair *p, pair_closed_fn closed) {

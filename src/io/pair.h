@@ -75,9 +75,9 @@ struct pair {
     struct session *session;
     struct keep *keep;         /* NULL: it ends with this process */
     struct recorder *recorder; /* NULL: nothing is recorded */
-    uv_timer_t timer; /* the next attempt to connect; later, a deadline of the session's or ours */
+    struct poller_alarm
+        alarm; /* the next attempt to connect; later, a deadline of the session's or ours */
     uint64_t patient_until_ms;
-    uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
     uint64_t linger_ms; /* when waiting for the server ends; UINT64_MAX: not lingering */
 
     bool has_ended; /* one side has, and this one was the first: */
@@ -86,7 +86,7 @@ struct pair {
     bool is_loss_told;
     bool is_resuming;  /* what the session tells was told before */
     bool is_repeating; /* what is told now was logged before */
-    size_t n_handles;  /* not closed yet */
+    size_t n_conns;    /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
 };

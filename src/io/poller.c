@@ -19,8 +19,10 @@ static int poller_know(struct poller *p, int fd, uint32_t events, void *data) {
 int poller_init(struct poller *p, uv_loop_t *loop) {
     int r;
 
-    *p = (struct poller){.loop = loop, .timer_fd = -1, .timer_ms = UINT64_MAX};
+    *p = (struct poller){
+        .loop = loop, .timer_fd = -1, .timer_ms = UINT64_MAX, .alarm_ms = UINT64_MAX};
     list_init(&p->removed);
+    list_init(&p->alarms);
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     if (p->fd < 0)
         return -errno;
@@ -86,34 +88,84 @@ static void poller_finish_removed(struct poller *p) {
 }
 
 static bool poller_is_alive(const struct poller *p) {
-    return p->n_watches > 0 || uv_loop_alive(p->loop);
+    return p->n_watches > 0 || !list_is_empty(&p->alarms) || uv_loop_alive(p->loop);
+}
+
+void poller_alarm_init(struct poller_alarm *a, poller_ring_fn ring) {
+    *a = (struct poller_alarm){.due_ms = UINT64_MAX, .ring = ring};
+    list_init(&a->in_poller);
+}
+
+void poller_set_alarm(struct poller *p, struct poller_alarm *a, uint64_t due_ms) {
+    list_remove(&a->in_poller);
+    a->due_ms = due_ms;
+    if (due_ms == UINT64_MAX)
+        return;
+    list_append(&p->alarms, &a->in_poller);
+    if (due_ms < p->alarm_ms)
+        p->alarm_ms = due_ms;
+}
+
+/* those that are due are set aside first: ring() may set any alarm anew, or stop it */
+static void poller_ring(struct poller *p, uint64_t now_ms) {
+    struct list due;
+
+    list_init(&due);
+    p->alarm_ms = UINT64_MAX;
+    list_for_each_safe(i, &p->alarms) {
+        struct poller_alarm *a = list_entry(i, struct poller_alarm, in_poller);
+
+        if (a->due_ms <= now_ms) {
+            list_remove(&a->in_poller);
+            list_append(&due, &a->in_poller);
+        } else if (a->due_ms < p->alarm_ms) {
+            p->alarm_ms = a->due_ms;
+        }
+    }
+    while (!list_is_empty(&due)) {
+        struct poller_alarm *a = list_entry(due.next, struct poller_alarm, in_poller);
+
+        list_remove(&a->in_poller);
+        a->due_ms = UINT64_MAX;
+        a->ring(a);
+    }
 }
 
 /*
  * A wait with an end costs much more than one without: the kernel sets a
  * timer each time.  So one is set here, and only when it must go off sooner.
  */
-static void poller_set_timer(struct poller *p, int ms) {
-    uint64_t due_ms = uv_now(p->loop) + (uint64_t)ms;
-    struct itimerspec when = {.it_value = {ms / 1000, ms % 1000 * 1000000L}};
+static void poller_set_timer(struct poller *p, uint64_t now_ms, uint64_t ms) {
+    struct itimerspec when = {.it_value = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000L}};
 
-    if (due_ms >= p->timer_ms)
+    if (now_ms + ms >= p->timer_ms)
         return;
     timerfd_settime(p->timer_fd, 0, &when, NULL);
-    p->timer_ms = due_ms;
+    p->timer_ms = now_ms + ms;
+}
+
+/* Return: in how many ms the loop or an alarm is due; UINT64_MAX: no one knows */
+static uint64_t poller_due_in_ms(const struct poller *p, uint64_t now_ms) {
+    /* of a loop with nothing in it, libuv says 0 */
+    int loop_ms = uv_loop_alive(p->loop) ? uv_backend_timeout(p->loop) : -1;
+    uint64_t ms = loop_ms < 0 ? UINT64_MAX : (uint64_t)loop_ms;
+
+    if (p->alarm_ms == UINT64_MAX)
+        return ms;
+    if (p->alarm_ms <= now_ms)
+        return 0;
+    return p->alarm_ms - now_ms < ms ? p->alarm_ms - now_ms : ms;
 }
 
 /* Return: 0: do not wait; -1: until something happens */
 static int poller_timeout(struct poller *p, bool may_wait) {
-    int ms;
+    uint64_t now_ms = uv_now(p->loop), ms;
 
     if (!may_wait || !list_is_empty(&p->removed))
         return 0;
-    if (!uv_loop_alive(p->loop)) /* of a loop with nothing in it, libuv says 0 */
-        return -1;
-    ms = uv_backend_timeout(p->loop);
-    if (ms > 0)
-        poller_set_timer(p, ms);
+    ms = poller_due_in_ms(p, now_ms);
+    if (ms > 0 && ms < UINT64_MAX)
+        poller_set_timer(p, now_ms, ms);
     return ms == 0 ? 0 : -1;
 }
 
@@ -142,12 +194,11 @@ bool poller_turn(struct poller *p, bool may_wait) {
 
     n = epoll_wait(p->fd, events, ARRAY_SIZE(events), timeout);
     uv_update_time(p->loop);
-    /*
-     * A timer is due if it was before, however many sockets are ready all the
-     * time; and with a socket, handles of the loop are mostly closed, too.
-     */
-    if (poller_tell(p, events, n) || timeout == 0 || !list_is_empty(&p->removed))
+    /* it is due if it was before, however many sockets are ready all the time */
+    if (poller_tell(p, events, n) || timeout == 0)
         uv_run(p->loop, UV_RUN_NOWAIT);
+    if (p->alarm_ms <= uv_now(p->loop))
+        poller_ring(p, uv_now(p->loop));
     poller_finish_removed(p);
     return poller_is_alive(p);
 }

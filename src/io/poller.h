@@ -32,10 +32,22 @@ struct poller_watch {
     struct list in_removed;
 };
 
+struct poller_alarm;
+typedef void (*poller_ring_fn)(struct poller_alarm *a);
+
+/* a uv_timer_t in small, for there may be very many; without a handle that must be closed */
+struct poller_alarm {
+    struct list in_poller;
+    uint64_t due_ms; /* by uv_now(); UINT64_MAX: never */
+    poller_ring_fn ring;
+};
+
 struct poller {
     uv_loop_t *loop;
     int fd, timer_fd;
     uint64_t timer_ms;   /* what it is set to; UINT64_MAX: nothing */
+    struct list alarms;  /* struct poller_alarm.in_poller, in no order */
+    uint64_t alarm_ms;   /* none of them is due sooner; UINT64_MAX: there are none */
     size_t n_watches;    /* removed() was not called yet */
     struct list removed; /* struct poller_watch.in_removed */
 };
@@ -62,6 +74,14 @@ void poller_rest(struct poller *p, struct poller_watch *w);
 
 /* watch it no more, while the socket is still open; @removed is called later, from the loop: @w must stay until then */
 void poller_remove(struct poller *p, struct poller_watch *w, poller_removed_fn removed);
+
+void poller_alarm_init(struct poller_alarm *a, poller_ring_fn ring);
+
+/*
+ * poller_set_alarm() - ring() is called once, from the loop, not before @due_ms
+ * @due_ms: by uv_now(); UINT64_MAX: never, which is what an alarm that goes must be set to
+ */
+void poller_set_alarm(struct poller *p, struct poller_alarm *a, uint64_t due_ms);
 
 /* wait, if there is nothing to do and @may_wait, and do it.  Return: may there be more? */
 bool poller_turn(struct poller *p, bool may_wait);
