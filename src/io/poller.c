@@ -21,7 +21,6 @@ int poller_init(struct poller *p, uv_loop_t *loop) {
 
     *p = (struct poller){
         .loop = loop, .timer_fd = -1, .timer_ms = UINT64_MAX, .alarm_ms = UINT64_MAX};
-    list_init(&p->removed);
     list_init(&p->alarms);
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     if (p->fd < 0)
@@ -46,7 +45,6 @@ void poller_deinit(struct poller *p) {
 
 void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_fn ready) {
     *w = (struct poller_watch){.fd = fd, .ready = ready};
-    list_init(&w->in_removed);
     p->n_watches++;
 }
 
@@ -58,7 +56,7 @@ int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events) {
     if (epoll_ctl(p->fd, w->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &event) < 0)
         return -errno;
     w->is_known = true;
-    w->events = events;
+    w->events = (uint16_t)events;
     return 0;
 }
 
@@ -73,15 +71,16 @@ void poller_remove(struct poller *p, struct poller_watch *w, poller_removed_fn r
     poller_rest(p, w);
     w->fd = -1;
     w->removed = removed;
-    list_append(&p->removed, &w->in_removed);
+    w->next_removed = p->removed;
+    p->removed = w;
 }
 
 /* not before events of the same wait can refer to it any more */
 static void poller_finish_removed(struct poller *p) {
-    while (!list_is_empty(&p->removed)) {
-        struct poller_watch *w = list_entry(p->removed.next, struct poller_watch, in_removed);
+    while (p->removed) {
+        struct poller_watch *w = p->removed;
 
-        list_remove(&w->in_removed);
+        p->removed = w->next_removed;
         p->n_watches--;
         w->removed(w);
     }
@@ -161,7 +160,7 @@ static uint64_t poller_due_in_ms(const struct poller *p, uint64_t now_ms) {
 static int poller_timeout(struct poller *p, bool may_wait) {
     uint64_t now_ms = uv_now(p->loop), ms;
 
-    if (!may_wait || !list_is_empty(&p->removed))
+    if (!may_wait || p->removed)
         return 0;
     ms = poller_due_in_ms(p, now_ms);
     if (ms > 0 && ms < UINT64_MAX)

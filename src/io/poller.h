@@ -25,11 +25,11 @@ typedef void (*poller_removed_fn)(struct poller_watch *w);
 /* private: a socket that is watched */
 struct poller_watch {
     int fd;          /* -1: none */
-    uint32_t events; /* that are asked for */
+    uint16_t events; /* that are asked for */
     bool is_known;   /* to epoll */
     poller_ready_fn ready;
     poller_removed_fn removed;
-    struct list in_removed;
+    struct poller_watch *next_removed;
 };
 
 struct poller_alarm;
@@ -45,11 +45,11 @@ struct poller_alarm {
 struct poller {
     uv_loop_t *loop;
     int fd, timer_fd;
-    uint64_t timer_ms;   /* what it is set to; UINT64_MAX: nothing */
-    struct list alarms;  /* struct poller_alarm.in_poller, in no order */
-    uint64_t alarm_ms;   /* none of them is due sooner; UINT64_MAX: there are none */
-    size_t n_watches;    /* removed() was not called yet */
-    struct list removed; /* struct poller_watch.in_removed */
+    uint64_t timer_ms;            /* what it is set to; UINT64_MAX: nothing */
+    struct list alarms;           /* struct poller_alarm.in_poller, in no order */
+    uint64_t alarm_ms;            /* none of them is due sooner; UINT64_MAX: there are none */
+    size_t n_watches;             /* removed() was not called yet */
+    struct poller_watch *removed; /* the first of those whose removed() is to be called */
 };
 
 /* @loop: outlives it.  Return: 0 or -errno */

@@ -110,28 +110,30 @@ struct session {
     struct list queue; /* struct held.in_queue, towards the client */
     size_t n_queue, n_queue_bytes;
     size_t n_filling;    /* places that are being filled: nothing is sent meanwhile */
-    bool is_streaming;   /* a message of the server is half sent: nothing may come between */
     struct held *stream; /* such a message while it waits in the queue */
     struct held *eol;    /* the line end that comes next belongs to this one */
 
     struct list deferred;
     size_t n_deferred_bytes;
 
-    enum negotiation negotiation;
-    bool is_oob;           /* the client asked for out-of-band execution */
-    bool has_fds_upstream; /* fds went ahead of the command they are for */
-    struct task *fd_wait;  /* nothing goes upstream before its reply */
+    struct task *fd_wait; /* nothing goes upstream before its reply */
     struct task *probe;
     uint64_t n_sent, n_answered; /* well-formed commands and replies */
-    bool has_told_rules;
-    bool tells_traffic;        /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
-    unsigned char *has_failed; /* by struct rule.index; NULL: none has */
-    bool is_deny;     /* what cannot be read as a command that rules allow is refused here */
-    bool is_refusing; /* raw bytes that were refused may go on */
+    unsigned char *has_failed;   /* by struct rule.index; NULL: none has */
     struct fds
         blank_fds; /* came on a blank, for the command that follows: if rules may have something to say of them */
-    bool is_uncertain;  /* what was sent raw may have got any number of replies */
     uint64_t n_changes; /* of the selection and has_failed, so far: what checkpoint.h calls large */
+
+    /* together, for there may be very many sessions */
+    enum negotiation negotiation;
+    bool is_streaming;     /* a message of the server is half sent: nothing may come between */
+    bool is_oob;           /* the client asked for out-of-band execution */
+    bool has_fds_upstream; /* fds went ahead of the command they are for */
+    bool has_told_rules;
+    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
+    bool is_deny;       /* what cannot be read as a command that rules allow is refused here */
+    bool is_refusing;   /* raw bytes that were refused may go on */
+    bool is_uncertain;  /* what was sent raw may have got any number of replies */
 };
 
 /* --- session.c --- */
