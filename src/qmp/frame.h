@@ -132,6 +132,18 @@ enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, s
 /* is it, but for the count of bytes, as frame_reader_init() left it? */
 bool frame_reader_is_fresh(const struct frame_reader *r);
 
+/*
+ * frame_skip_line_end() - the line end that mostly follows an object of a server
+ * It is FRAME_BLANK, and found sooner than by frame_scan().
+ * Return: how many of the @n bytes that follow those consumed it has; 0: there is none
+ */
+static inline size_t frame_skip_line_end(struct frame_reader *r, const char *text, size_t n) {
+    if (r->source != FRAME_SERVER || r->is_inside || n < 2 || text[0] != '\r' || text[1] != '\n')
+        return 0;
+    r->at += 2;
+    return 2;
+}
+
 /* the object of the last FRAME_OBJECT, or the one that FRAME_PART left unfinished */
 static inline const struct frame *frame_reader_frame(const struct frame_reader *r) {
     return &r->frame;

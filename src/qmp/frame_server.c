@@ -116,7 +116,11 @@ static void server_byte(struct frame_reader *r, char c, size_t at) {
 
 /* Return: where the string that begins at @at, behind its quote, has its other one; NULL: it has a backslash, or no end */
 static inline const char *plain_string(const char *at, const char *end) {
-    at += scan_string(at, (size_t)(end - at));
+    size_t n = (size_t)(end - at);
+
+    at += n >= SCAN_SHORT ? scan_short(at) : 0;
+    if (at < end && *at != '"')
+        at += scan_string(at, (size_t)(end - at));
     return at < end && *at == '"' ? at : NULL;
 }
 
@@ -130,71 +134,95 @@ static inline const char *plain_scalar(const char *at, const char *end) {
     return at > begin && at < end && (*at == ',' || *at == '}') ? at : NULL;
 }
 
-/* the value at @value, which stands there up to @end; @at: of its first byte */
+/* a nested value that begins at @value.  Return: behind it; NULL: it goes on behind @end */
+static inline const char *plain_nested(struct frame_reader *r, const char *value, const char *end) {
+    size_t n = (size_t)(end - value) - 1;
+
+    r->depth = 2;
+    n = server_skip_nested(r, value + 1, n);
+    return r->depth == 1 ? value + 1 + n : NULL;
+}
+
+/* the value of a key that matters stands from @value to @end; @at: of its first byte */
 static inline void plain_value(struct frame_reader *r, const char *value, const char *end,
                                size_t at) {
-    size_t n = (size_t)(end - value);
-
-    if (r->key == KEY_OTHER)
-        return;
     if (r->key == KEY_NAME && *value == '"') {
-        r->frame.name = (struct frame_slice){at + 1 - r->object_at, n - 2};
+        r->frame.name = (struct frame_slice){at + 1 - r->object_at, (size_t)(end - value) - 2};
         r->frame.has_name = true;
     }
-    r->value_at = at;
-    frame_value_end(r, at + n);
+    frame_value_end(r, at + (size_t)(end - value));
 }
 
 /*
- * One member at @text, at once.  The name of a
- * command or event has no backslash here, nor has a key; what is not as plain
- * is left to those that look at each byte.
- * Return: how many bytes were read, of a nested value its bracket only; 0:
- * none, read on another way
+ * One member at @text.  The name of a command or event has no backslash here,
+ * nor has a key; what is not as plain is left to those that look at each byte.
+ * Return: behind it; NULL: none was read; @end, with r->depth above 1: its
+ * value is nested and goes on
  */
-static inline size_t server_member(struct frame_reader *r, const char *text, size_t n,
-                                   size_t text_at) {
-    const char *end = text + n, *at = text + (*text == ' '), *key = at + 1, *value, *next;
+static inline const char *server_member(struct frame_reader *r, const char *text, const char *end,
+                                        size_t text_at) {
+    const char *at = text + (*text == ' '), *key = at + 1, *value, *next;
+    size_t n_key;
 
-    if (n < 8 || *at != '"')
-        return 0;
+    if (end - text < 8 || *at != '"')
+        return NULL;
     at = plain_string(key, end);
     if (!at || end - at < 4 || at[1] != ':')
-        return 0;
+        return NULL;
+    n_key = (size_t)(at - key);
     value = at + 2 + (at[2] == ' ');
-    switch (*value) {
-    case '{':
-    case '[':
-        frame_key_whole(r, key, (size_t)(at - key));
+    if (*value == '{' || *value == '[') {
+        frame_key_whole(r, key, n_key);
         r->value_at = text_at + (size_t)(value - text);
-        r->expect = EXPECT_AFTER_MEMBER;
-        r->depth++;
-        return (size_t)(value + 1 - text);
-    case '"':
-        next = plain_string(value + 1, end);
-        next = next ? next + 1 : NULL;
-        break;
-    default:
-        next = plain_scalar(value, end);
-        break;
+        next = plain_nested(r, value, end);
+        if (!next)
+            return end;
+    } else {
+        next = *value == '"' ? plain_string(value + 1, end) : plain_scalar(value, end);
+        if (!next)
+            return NULL;
+        next += *value == '"';
+        frame_key_whole(r, key, n_key);
+        r->value_at = text_at + (size_t)(value - text);
     }
-    if (!next)
-        return 0;
-    frame_key_whole(r, key, (size_t)(at - key));
-    plain_value(r, value, next, text_at + (size_t)(value - text));
-    r->expect = EXPECT_AFTER_MEMBER;
-    return (size_t)(next - text);
+    if (r->key != KEY_OTHER)
+        plain_value(r, value, next, r->value_at);
+    return next;
+}
+
+/* as many of them as there are.  Return: how many bytes they have, with the commas and the closing brace */
+static size_t server_members(struct frame_reader *r, const char *text, size_t n, size_t at) {
+    const char *end = text + n, *begin = text;
+
+    while (text < end) {
+        const char *next = server_member(r, text, end, at + (size_t)(text - begin));
+
+        if (!next)
+            break;
+        text = next;
+        if (text == end || *text != ',') {
+            r->expect = EXPECT_AFTER_MEMBER;
+            break;
+        }
+        text++;
+    }
+    if (text < end && *text == '}' && r->expect == EXPECT_AFTER_MEMBER) {
+        r->depth = 0;
+        text++;
+    }
+    return (size_t)(text - begin);
 }
 
 /* one step at the top level, between strings */
-static inline size_t server_outer(struct frame_reader *r, const char *text, size_t n, size_t at) {
-    size_t n_member = 0;
+static size_t server_outer(struct frame_reader *r, const char *text, size_t n, size_t at) {
+    size_t n_members = 0;
 
     if (r->expect == EXPECT_KEY)
-        n_member = server_member(r, text, n, at);
-    if (n_member == 0)
-        server_byte(r, *text, at);
-    return size_max(n_member, 1);
+        n_members = server_members(r, text, n, at);
+    if (n_members > 0)
+        return n_members;
+    server_byte(r, *text, at);
+    return 1;
 }
 
 static size_t server_inside(struct frame_reader *r, const char *text, size_t n) {

@@ -13,6 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 /* where a skip stands between two calls */
 struct scan {
     size_t depth;      /* brackets open */
@@ -34,6 +38,23 @@ size_t scan_nested(struct scan *s, const char *text, size_t n);
  * Return: how many bytes of @text come before its first " or backslash; @n when there is none
  */
 size_t scan_string(const char *text, size_t n);
+
+/* so many bytes scan_short() looks at */
+enum { SCAN_SHORT = 16 };
+
+/* the same of SCAN_SHORT bytes, for a string that is likely to be as short.  Return: SCAN_SHORT when there is none */
+static inline size_t scan_short(const char *text) {
+#if defined(__SSE2__)
+    __m128i v = _mm_loadu_si128((const __m128i *)text);
+    __m128i found =
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    unsigned int bits = (unsigned int)_mm_movemask_epi8(found);
+
+    return bits ? (size_t)__builtin_ctz(bits) : SCAN_SHORT;
+#else
+    return scan_string(text, SCAN_SHORT);
+#endif
+}
 
 /* --- for the test ------------------------------------------------------------------------------ */
 
