@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include "rule/rename.h"
-
 /* so little is rather copied behind what was copied than sent as a piece of its own */
 enum { RUN_COPY_BYTES = 1024 };
 
@@ -28,7 +26,10 @@ static int give(struct session *s, struct run *run, bool is_copied) {
 }
 
 int run_end(struct session *s, struct run *run) {
-    return run->n > 0 ? give(s, run, run->is_copied) : 0;
+    int r = run->n > 0 ? give(s, run, run->is_copied) : 0;
+
+    *run = (struct run){.n = 0}; /* other rules may work from here on */
+    return r;
 }
 
 static void extend(struct run *run, const char *text, size_t n) {
@@ -77,25 +78,52 @@ static bool is_followed_by_line_end(const char *text, size_t n, size_t n_left) {
     return n_left >= n + 2 && text[n] == '\r' && text[n + 1] == '\n';
 }
 
+/* what is to be done with an event; under this name, always the same while a run goes on */
+static enum run_event judge(struct session *s, struct run *run, const char *text,
+                            const struct frame *frame) {
+    if (!input_wants(s, text, frame))
+        return RUN_EVENT_PASSES;
+    if (frame->is_escaped || frame->is_ambiguous ||
+        rename_find(&s->engine, text + frame->name.at, frame->name.n, &run->rename))
+        return RUN_EVENT_IS_READ;
+    return RUN_EVENT_IS_RENAMED;
+}
+
+static enum run_event judge_again(struct session *s, struct run *run, const char *text,
+                                  const struct frame *frame) {
+    const char *name = text + frame->name.at;
+
+    if (frame->is_escaped || frame->is_ambiguous || !frame->has_name ||
+        frame->n_bytes > s->limits.max_message_bytes)
+        return judge(s, run, text, frame);
+    if (run->name && run->n_name == frame->name.n && memcmp(run->name, name, run->n_name) == 0)
+        return run->event;
+    run->event = judge(s, run, text, frame);
+    run->name = name;
+    run->n_name = frame->name.n;
+    return run->event;
+}
+
 /* Return: RUN_TAKEN, RUN_NOT_TAKEN, or -ENOMEM */
 static int take_event(struct session *s, struct run *run, const char *text, size_t n,
                       size_t n_left) {
     const struct frame *frame = frame_reader_frame(&s->input[SIDE_SERVER].reader);
-    struct rename rename;
     int r;
 
-    if (!input_wants(s, text, frame)) {
+    switch (judge_again(s, run, text, frame)) {
+    case RUN_EVENT_PASSES:
         session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
         extend(run, text, n);
         return RUN_TAKEN;
-    }
-    /* the engine gives it this line end, whatever it had */
-    if (frame->is_escaped || frame->is_ambiguous || !is_followed_by_line_end(text, n, n_left) ||
-        rename_find(&s->engine, text + frame->name.at, frame->name.n, &rename))
+    case RUN_EVENT_IS_RENAMED:
+        if (!is_followed_by_line_end(text, n, n_left))
+            return RUN_NOT_TAKEN; /* the engine gives it one, whatever it had */
+        tell_renamed(s, text, n, frame, &run->rename);
+        r = take_renamed(s, run, text, n, frame, &run->rename);
+        return r < 0 ? r : RUN_TAKEN;
+    default:
         return RUN_NOT_TAKEN;
-    tell_renamed(s, text, n, frame, &rename);
-    r = take_renamed(s, run, text, n, frame, &rename);
-    return r < 0 ? r : RUN_TAKEN;
+    }
 }
 
 static int take_object(struct session *s, struct run *run, const char *text, size_t n,
@@ -113,23 +141,31 @@ static int take_object(struct session *s, struct run *run, const char *text, siz
     return RUN_TAKEN;
 }
 
+/* is there anything that a message has to wait for, or to be joined with? */
+static bool is_free(const struct session *s, const struct input *in) {
+    return !s->eol && !in->skips_eol && !in->is_streaming && !s->is_streaming && in->tail.n == 0 &&
+           rides_is_empty(&in->rides) && !s->tells_traffic && !compact_is_waiting(&s->compact);
+}
+
 int run_take(struct session *s, struct run *run, enum frame_scan scan, const char *text, size_t n,
-             size_t n_left) {
+             size_t n_left, size_t *ret_n) {
     struct input *in = &s->input[SIDE_SERVER];
+    size_t n_eol;
     int r;
 
-    if (s->eol || in->skips_eol || in->is_streaming || s->is_streaming || in->tail.n > 0 ||
-        !rides_is_empty(&in->rides) || s->tells_traffic || compact_is_waiting(&s->compact))
+    if (!is_free(s, in) || (scan != FRAME_BLANK && scan != FRAME_OBJECT))
         return RUN_NOT_TAKEN;
-    switch (scan) {
-    case FRAME_BLANK:
+    *ret_n = n;
+    if (scan == FRAME_BLANK) {
         extend(run, text, n);
         return RUN_TAKEN;
-    case FRAME_OBJECT:
-        r = take_object(s, run, text, n, n_left);
-        s->stats.n_messages[SIDE_SERVER] += r == RUN_TAKEN;
-        return r;
-    default:
-        return RUN_NOT_TAKEN;
     }
+    r = take_object(s, run, text, n, n_left);
+    if (r != RUN_TAKEN)
+        return r;
+    s->stats.n_messages[SIDE_SERVER]++;
+    n_eol = frame_skip_line_end(&in->reader, text + n, n_left - n);
+    extend(run, text + n, n_eol);
+    *ret_n = n + n_eol;
+    return RUN_TAKEN;
 }

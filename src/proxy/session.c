@@ -240,15 +240,16 @@ static int feed_piece(struct session *s, enum side from, enum frame_scan scan, c
     return tell_traffic(s, &before, r);
 }
 
-/* @n: of the piece; @n_left: of all there is */
+/* @n: of the piece; @n_left: of all there is; @ret_n: of what was fed */
 static int feed_next(struct session *s, enum side from, struct run *run, enum frame_scan scan,
-                     const char *text, size_t n, size_t n_left) {
+                     const char *text, size_t n, size_t n_left, size_t *ret_n) {
     int r = RUN_NOT_TAKEN;
 
     if (from == SIDE_SERVER && is_quiet(s))
-        r = run_take(s, run, scan, text, n, n_left);
+        r = run_take(s, run, scan, text, n, n_left, ret_n);
     if (r != RUN_NOT_TAKEN)
         return r;
+    *ret_n = n;
     r = run_end(s, run);
     return r < 0 ? r : feed_piece(s, from, scan, text, n);
 }
@@ -268,7 +269,7 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
     while (r == 0 && n > 0) {
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
 
-        r = feed_next(s, from, &run, scan, text, n_piece, n);
+        r = feed_next(s, from, &run, scan, text, n_piece, n, &n_piece);
         text += n_piece;
         n -= n_piece;
     }
