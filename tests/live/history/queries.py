@@ -105,6 +105,10 @@ old("event-before-reply", "5.2", [
 old("event-before-reply", "5.2", [
     ok("quit"), Event("SHUTDOWN", is_after_reply=True),
 ], since="7.2", what="quit", own=[])
+new("schema-enum-values", "7.2", "5.2", [
+    ok("query-qmp-schema", None, has({"meta-type": "enum", "values": has("shutdown"), "members": has({"name": "shutdown"})})),
+    ok("query-qmp-schema", None, has({"meta-type": "object", "members": has({"name": "uri", "type": "str"})})),
+])
 
 if __name__ == "__main__":
     sys.exit(table.run())
