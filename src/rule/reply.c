@@ -98,6 +98,9 @@ static int apply_pairs(struct exchange *x, const struct applied *a) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
     int r;
 
+    r = read_reply(x);
+    if (r < 0)
+        return r;
     r = replies_apply(x, a, &text);
     return r ? r : set_reply(x, text.data, text.n);
 }

@@ -147,5 +147,16 @@ old("drive-add-hmp", "2.12", [
     ok("human-monitor-command", {"command-line": "device_del nope"}, "Device 'nope' not found\r\n"),
 ], since="5.0")
 
+# --- disks by the human monitor ----------------------------------------------------------------------
+
+for server in ("1.0", "1.1"):
+    replay("drive-add-hmp", "7.2", server, ["drive-add"], [
+        ok("blockdev-add", {"driver": "raw", "node-name": "n2", "file": {"driver": "file", "filename": "/h.raw"}}),
+        fails("blockdev-add", {"driver": "raw", "node-name": "n3", "file": {"driver": "file", "filename": "/h,readonly=on"}},
+              "GenericError", "comma"),
+        ok("blockdev-del", {"node-name": "n2"}),
+        fails("blockdev-del", {"node-name": "n2"}, "GenericError", "n2' not found"),
+    ])
+
 if __name__ == "__main__":
     sys.exit(table.run())
