@@ -14,7 +14,7 @@ import tempfile
 import threading
 
 from manager import Service, listening, rename, renaming, write
-from qmplive import DEADLINE_S, Place, Replay, Tap, check_equal, is_same_file, until
+from qmplive import DEADLINE_S, HERE, Place, Replay, Tap, check_equal, is_same_file, until
 
 tap = Tap()
 LONG = b'{"event": "E", "data": "'
@@ -280,6 +280,30 @@ def _(place):
     check_equal(manager.names(), ["client-1", "journal-1", "server-1"])
     for file in files:
         file.close()
+
+
+@test("a file that a rule keeps for another command is still there")
+def _(place):
+    handover = os.path.join(HERE, "..", "cases", "rules", "handover.jsonc")
+    manager, server = scripted(place, "--rules", handover)
+    client, peer = connected(place, manager, server)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"12345")
+        file.flush()
+        client.send('{"execute": "take", "arguments": {"name": "a"}}\r\n', [file.fileno()])
+        Replay.answer(peer, Replay.next_command(peer), {"return": {}})
+        check_equal(client.read_message(), {"return": {}})
+        for _ in range(2):
+            manager.again()
+            command(client, peer, "x")
+        client.send('{"execute": "save", "arguments": {"to": "fd:a"}}\r\n')
+        asked = Replay.next_command(peer)
+        check_equal(asked["execute"], "add")
+        manager.again()
+        Replay.answer(peer, asked, {"return": {"set": 7}})
+        check_equal(Replay.next_command(peer)["arguments"], {"to": "set:7,5"})
+        fds = peer.fds[-1][1]
+        check_equal(os.fstat(fds[0]).st_ino, os.fstat(file.fileno()).st_ino, "the file")
 
 
 # --- real servers, many kills -----------------------------------------------------------------------
