@@ -154,10 +154,15 @@ static struct limits run_limits(const struct conf *conf) {
 
 /* ---- what can change while it runs ---- */
 
-static void run_log_rules(const struct run *run, const struct program *program, size_t n_files) {
+static void run_log_rules(const struct run *run, const struct conf *conf,
+                          const struct program *program, size_t n_files) {
     if (program)
         log_write(&run->log, LOG_LEVEL_INFO, "rules loaded", LOG_NUMBER("files", n_files),
                   LOG_NUMBER("rules", program_n_rules(program)));
+    else if (conf->client_version && !conf->no_rules)
+        log_write(&run->log, LOG_LEVEL_WARNING,
+                  "no rules are installed, everything passes unchanged",
+                  LOG_STRING("client-version", conf->client_version));
     else
         log_write(&run->log, LOG_LEVEL_INFO, "no rules, everything passes unchanged");
 }
@@ -181,7 +186,7 @@ static int run_apply(struct run *run, const struct conf *conf, struct server *se
         return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
     }
     log_level_find(conf->log_level, &run->log.level);
-    run_log_rules(run, program, n_files);
+    run_log_rules(run, conf, program, n_files);
     server_set_program(server, program);
     program_unref(program);
     server_set_access_take(server, &access);

@@ -63,6 +63,14 @@ def _():
     assert max(map(len, out.splitlines())) <= 79, "a line of the help is too long for a terminal"
 
 
+@tap.test("a client's version without any rule to bridge it is warned of")
+def _():
+    _, _, said = shim(*run("--client-version", "5.2"), rules_path="/nowhere")
+    assert 'level=warning msg="no rules are installed, everything passes unchanged" client-version="5.2"' in said, said
+    _, _, said = shim(*run("--client-version", "5.2", "--no-rules"), rules_path="/nowhere")
+    assert "level=warning" not in said, said
+
+
 @tap.test("without a command the help goes to stderr")
 def _():
     check_mistake((), "Usage:")
