@@ -16,14 +16,16 @@
 
 static const enum side sides[] = {SIDE_CLIENT, SIDE_SERVER};
 
-static struct session_time pair_time(const struct pair *p) {
+/* it is kept for what is told meanwhile */
+static struct session_time pair_time(struct pair *p) {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return (struct session_time){
+    p->time = (struct session_time){
         .now_ms = uv_now(p->shared->loop),
         .wall_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
     };
+    return p->time;
 }
 
 /* ---- over ---- */
@@ -343,7 +345,7 @@ static void pair_on_trace(void *userdata, const struct trace_item *item) {
     if (p->is_resuming)
         return;
     if (p->recorder)
-        recorder_tell(p->recorder, item, pair_time(p));
+        recorder_tell(p->recorder, item, p->time);
     if (item->kind >= TRACE_CAME || p->is_repeating)
         return;
     if (item->kind == TRACE_FAILED)

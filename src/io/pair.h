@@ -85,6 +85,7 @@ struct pair {
     bool is_over;
     bool is_loss_told;
     bool is_resuming;  /* what the session tells was told before */
+    struct session_time time; /* of what the session does now */
     bool is_repeating; /* what is told now was logged before */
     size_t n_conns;    /* not closed yet */
     pair_over_fn over;

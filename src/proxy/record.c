@@ -34,32 +34,104 @@ static const char *const side_names[] = {"client", "server"}; /* by enum side */
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-/* each byte is the character of that number, so that every one survives whatever encoding it is in */
-static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
-    size_t n_plain;
+enum {
+    MAX_NUMBER_BYTES = 20,
+    MAX_ESCAPED_BYTES = 6, /* \u00FF */
+    PIECE_BYTES = 4096,    /* of a text; room is made for one after the other */
+    MAX_MEMBER_BYTES = 64, /* what stands around a value, or is a number */
+};
 
-    if (!text)
-        return;
-    buffer_printf(b, ", \"%s\": \"", key);
-    for (size_t i = 0; i < n; i += n_plain + 1) {
-        unsigned char c = 0;
+/* 0: it stands for itself, 1: with a backslash before it, 2: otherwise */
+static const unsigned char escapes[256] = {
+    [0 ... 31] = 2,
+    ['"'] = 1,
+    ['\\'] = 1,
+    [127 ... 255] = 2,
+};
 
-        for (n_plain = 0; i + n_plain < n; n_plain++) {
-            c = (unsigned char)text[i + n_plain];
-            if (c < ' ' || c > '~' || c == '"' || c == '\\')
-                break;
-        }
-        buffer_append(b, text + i, n_plain);
-        if (i + n_plain == n)
-            break;
-        if (c == '"' || c == '\\')
-            buffer_printf(b, "\\%c", c);
-        else if (c == '\n' || c == '\r')
-            buffer_append(b, c == '\n' ? "\\n" : "\\r", 2);
-        else
-            buffer_printf(b, "\\u%04X", c);
+static char *put(char *at, const char *text, size_t n) {
+    memcpy(at, text, n);
+    return at + n;
+}
+
+#define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
+
+static char *put_number(char *at, uint64_t number) {
+    char digits[MAX_NUMBER_BYTES], *first = digits + sizeof(digits);
+
+    do
+        *--first = (char)('0' + number % 10);
+    while (number /= 10);
+    return put(at, first, (size_t)(digits + sizeof(digits) - first));
+}
+
+static char *put_byte(char *at, unsigned char c) {
+    static const char hex[] = "0123456789ABCDEF";
+
+    if (c == '\n' || c == '\r') {
+        at = PUT(at, "\\");
+        *at = c == '\n' ? 'n' : 'r';
+        return at + 1;
     }
-    buffer_append(b, "\"", 1);
+    at = PUT(at, "\\u00");
+    at[0] = hex[c >> 4];
+    at[1] = hex[c & 15];
+    return at + 2;
+}
+
+/*
+ * Each byte is the character of that number, so that every one survives
+ * whatever encoding it is in.  Every other byte or so is a quotation mark,
+ * which no processor can foresee: the backslash is written always, and what
+ * comes next takes its place if it is not wanted.
+ */
+static char *put_piece(char *at, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (__builtin_expect(escapes[c] == 2, 0)) {
+            at = put_byte(at, c);
+            continue;
+        }
+        *at = '\\';
+        at += escapes[c];
+        *at++ = (char)c;
+    }
+    return at;
+}
+
+static void written(struct buffer *b, const char *at) {
+    b->n = (size_t)(at - b->data);
+}
+
+static bool has_room(struct buffer *b, size_t n) {
+    if (!b->failed && buffer_reserve(b, n) < 0)
+        b->failed = true;
+    return !b->failed;
+}
+
+static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
+    size_t n_piece = size_min(n, PIECE_BYTES);
+    char *at;
+
+    if (!text || !has_room(b, MAX_MEMBER_BYTES + MAX_ESCAPED_BYTES * n_piece))
+        return;
+    at = PUT(b->data + b->n, ", \"");
+    at = put(at, key, strlen(key));
+    at = PUT(at, "\": \"");
+    for (;;) {
+        at = put_piece(at, text, n_piece);
+        written(b, at);
+        text += n_piece;
+        n -= n_piece;
+        n_piece = size_min(n, PIECE_BYTES);
+        if (!has_room(b, MAX_MEMBER_BYTES + MAX_ESCAPED_BYTES * n_piece))
+            return;
+        at = b->data + b->n;
+        if (n == 0)
+            break;
+    }
+    written(b, PUT(at, "\""));
 }
 
 static void write_string(struct buffer *b, const char *key, const char *text) {
@@ -67,17 +139,38 @@ static void write_string(struct buffer *b, const char *key, const char *text) {
         write_bytes(b, key, text, strlen(text));
 }
 
+/* what most lines have, in one piece */
+static void write_start(const struct record *r, struct buffer *b) {
+    const char *kind = kind_names[r->kind];
+    char *at;
+
+    if (!has_room(b, MAX_MEMBER_BYTES * 6))
+        return;
+    at = PUT(b->data + b->n, "{");
+    if (r->kind == RECORD_HEADER) {
+        at = PUT(at, "\"qmp-shim-trace\": ");
+        at = put_number(at, RECORD_VERSION);
+        at = PUT(at, ", ");
+    }
+    at = PUT(at, "\"ms\": ");
+    at = put_number(at, r->ms);
+    at = PUT(at, ", \"us\": ");
+    at = put_number(at, (uint64_t)r->us);
+    if (r->session) {
+        at = PUT(at, ", \"session\": ");
+        at = put_number(at, r->session);
+    }
+    at = PUT(at, ", \"what\": \"");
+    at = put(at, kind, strlen(kind));
+    if (r->side >= 0) {
+        at = PUT(at, "\", \"side\": \"");
+        at = put(at, side_names[r->side], strlen(side_names[r->side]));
+    }
+    written(b, PUT(at, "\""));
+}
+
 int record_write(const struct record *r, struct buffer *b) {
-    if (r->kind == RECORD_HEADER)
-        buffer_printf(b, "{\"qmp-shim-trace\": %d, ", RECORD_VERSION);
-    else
-        buffer_append_string(b, "{");
-    buffer_printf(b, "\"ms\": %llu, \"us\": %lld", (unsigned long long)r->ms, (long long)r->us);
-    if (r->session)
-        buffer_printf(b, ", \"session\": %llu", (unsigned long long)r->session);
-    write_string(b, "what", kind_names[r->kind]);
-    if (r->side >= 0)
-        write_string(b, "side", side_names[r->side]);
+    write_start(r, b);
     write_string(b, "rule", r->rule);
     write_string(b, "note", r->note);
     write_string(b, "fds", r->fds);
@@ -89,7 +182,7 @@ int record_write(const struct record *r, struct buffer *b) {
         buffer_append_string(b, ", \"continued\": true");
     write_bytes(b, "text", r->text, r->n_text);
     write_bytes(b, "to", r->to_text, r->n_to_text);
-    buffer_append_string(b, "}\n");
+    buffer_append(b, "}\n", 2);
     return buffer_status(b);
 }
 

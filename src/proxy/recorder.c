@@ -56,8 +56,23 @@ static void emit(struct recorder *r, struct record *record, bool is_command, boo
 
 /* --- bytes ----------------------------------------------------------------------------------------------- */
 
+/*
+ * Is it a command of which nothing is secret?  Then it need not be read.
+ * @n_blanks: behind the object, which is the last in the text
+ */
+static bool has_no_secret(const struct recorder *r, const struct recorder_stream *s,
+                          const struct frame *f, size_t n_blanks) {
+    const char *name;
+
+    if (!r->redact || s->is_part || s->text.failed || !f->has_name || f->is_escaped ||
+        f->is_single_quoted || f->is_ambiguous || f->n_bytes + n_blanks > s->text.n)
+        return false;
+    name = s->text.data + s->text.n - n_blanks - f->n_bytes + f->name.at;
+    return !json_member_n(r->redact->commands, name, f->name.n);
+}
+
 static void flush(struct recorder *r, struct recorder_stream *s, struct record record,
-                  bool is_message, bool goes_on) {
+                  bool is_message, bool goes_on, bool is_harmless) {
     if (s->text.failed || s->fds.failed)
         r->has_failed = true;
     buffer_append(&s->fds, "", 1);
@@ -65,7 +80,8 @@ static void flush(struct recorder *r, struct recorder_stream *s, struct record r
     record.n_text = s->text.n;
     record.fds = s->fds.n > 1 ? s->fds.data : NULL;
     record.is_part = goes_on;
-    emit(r, &record, s->reader.source == FRAME_CLIENT, is_message && !goes_on && !s->is_part);
+    emit(r, &record, s->reader.source == FRAME_CLIENT && !is_harmless,
+         is_message && !goes_on && !s->is_part);
     s->is_part = goes_on;
     buffer_clear(&s->text);
     buffer_clear(&s->fds);
@@ -82,22 +98,23 @@ static size_t count_blanks(const char *text, size_t n) {
 /* blanks in front of a message are recorded with it, those behind it too when they come at once */
 static void add_bytes(struct recorder *r, struct recorder_stream *s, const struct record *record,
                       const char *text, size_t n) {
-    size_t n_piece;
+    size_t n_piece, n_blanks = 0;
 
     for (; n > 0; text += n_piece, n -= n_piece) {
         enum frame_scan scan = frame_scan(&s->reader, text, n, &n_piece);
 
-        if (scan == FRAME_OBJECT &&
-            n > n_piece) { /* its line end; to the reader it makes no difference */
-            n_piece += count_blanks(text + n_piece, n - n_piece);
+        if (scan == FRAME_OBJECT) { /* its line end; to the reader it makes no difference */
+            n_blanks = count_blanks(text + n_piece, n - n_piece);
+            n_piece += n_blanks;
         }
         buffer_append(&s->text, text, n_piece);
         if (scan == FRAME_OBJECT)
-            flush(r, s, *record, true, false);
+            flush(r, s, *record, true, false,
+                  has_no_secret(r, s, frame_reader_frame(&s->reader), n_blanks));
         else if (scan == FRAME_RAW || scan == FRAME_BROKEN)
-            flush(r, s, *record, false, false);
+            flush(r, s, *record, false, false, false);
         else if (s->text.n >= RECORDER_MAX_BYTES)
-            flush(r, s, *record, scan == FRAME_PART, scan == FRAME_PART);
+            flush(r, s, *record, scan == FRAME_PART, scan == FRAME_PART, false);
     }
 }
 
@@ -110,7 +127,7 @@ static void add_fds(struct recorder *r, struct recorder_stream *s, const struct 
 /* what was begun and will not be finished */
 static void end(struct recorder *r, struct recorder_stream *s, struct record record) {
     if (s->text.n > 0 || s->fds.n > 0)
-        flush(r, s, record, false, false);
+        flush(r, s, record, false, false, false);
 }
 
 /* --- what is told ------------------------------------------------------------------------------------------- */
@@ -121,6 +138,11 @@ static void tell_bytes(struct recorder *r, const struct trace_item *item,
         item->kind == TRACE_CAME ? &r->came[item->from] : &r->sent[item->from];
 
     add_fds(r, s, item->fds);
+    if (item->frame && !s->reader.is_inside && !s->is_part) {
+        buffer_append(&s->text, item->text, item->n_text);
+        flush(r, s, *record, true, false, has_no_secret(r, s, item->frame, 0));
+        return;
+    }
     add_bytes(r, s, record, item->text, item->n_text);
 }
 

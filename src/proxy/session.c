@@ -68,7 +68,13 @@ struct session *session_free(struct session *s) {
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
                    const char *text, size_t n, const char *to_text, size_t n_to_text,
                    const char *note) {
-    struct trace_item item = {kind, from, text, n, to_text, n_to_text, NULL, note, NULL, false};
+    struct trace_item item = {.kind = kind,
+                              .from = from,
+                              .text = text,
+                              .n_text = n,
+                              .to_text = to_text,
+                              .n_to_text = n_to_text,
+                              .note = note};
 
     if (!s->trace)
         return;
@@ -167,15 +173,24 @@ static bool is_quiet(const struct session *s) {
 /* --- telling of traffic: nothing here runs unless somebody asked for it --- */
 
 static void tell_came(struct session *s, enum side from, const char *text, size_t n,
-                      const struct fds *fds) {
+                      const struct fds *fds, const struct frame *frame) {
     struct trace_item item = {
-        .kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds};
+        .kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds, .frame = frame};
 
     s->trace(s->userdata, &item);
 }
 
-/* what is in an out now and was not when it had @n_before bytes */
-static void tell_sent(struct session *s, enum side to, size_t n_before) {
+struct traffic {
+    size_t n[2];               /* in each out */
+    const char *text;          /* the object that came; mostly it goes on as it is */
+    const struct frame *frame; /* NULL: it is none, or not whole */
+};
+
+/* what is in an out now and was not before */
+static void tell_sent(struct session *s, enum side to, const struct traffic *before) {
+    const struct frame *frame = before->frame;
+    size_t n_before = before->n[to];
+
     list_for_each(i, &s->out[to].segments) {
         const struct out_segment *g = list_entry(i, struct out_segment, in_out);
         struct trace_item item = {.kind = TRACE_SENT, .from = to};
@@ -183,6 +198,9 @@ static void tell_sent(struct session *s, enum side to, size_t n_before) {
         if (n_before < g->n) {
             item.text = g->text + n_before;
             item.n_text = g->n - n_before;
+            if (frame && frame->n_bytes == item.n_text &&
+                memcmp(item.text, before->text, item.n_text) == 0)
+                item.frame = frame;
             item.fds = n_before == 0 && !fds_is_empty(&g->fds) ? &g->fds : NULL;
             s->trace(s->userdata, &item);
         }
@@ -190,19 +208,15 @@ static void tell_sent(struct session *s, enum side to, size_t n_before) {
     }
 }
 
-struct traffic {
-    size_t n[2]; /* in each out */
-};
-
 static struct traffic traffic_now(const struct session *s) {
-    return (struct traffic){{s->out[SIDE_CLIENT].n_bytes, s->out[SIDE_SERVER].n_bytes}};
+    return (struct traffic){.n = {s->out[SIDE_CLIENT].n_bytes, s->out[SIDE_SERVER].n_bytes}};
 }
 
 static int tell_traffic(struct session *s, const struct traffic *before, int r) {
     if (!s->tells_traffic)
         return r;
-    tell_sent(s, SIDE_SERVER, before->n[SIDE_SERVER]);
-    tell_sent(s, SIDE_CLIENT, before->n[SIDE_CLIENT]);
+    tell_sent(s, SIDE_SERVER, before);
+    tell_sent(s, SIDE_CLIENT, before);
     return r;
 }
 
@@ -232,8 +246,13 @@ static int feed_piece(struct session *s, enum side from, enum frame_scan scan, c
     struct traffic before = traffic_now(s);
     int r;
 
-    if (s->tells_traffic)
-        tell_came(s, from, text, n, NULL);
+    if (s->tells_traffic) {
+        const struct frame *frame = frame_reader_frame(&s->input[from].reader);
+
+        before.text = text;
+        before.frame = scan == FRAME_OBJECT && frame->n_bytes == n ? frame : NULL;
+        tell_came(s, from, text, n, NULL, before.frame);
+    }
     r = input_piece(s, from, scan, text, n);
     if (r == 0 && !is_quiet(s))
         r = settle(s);
@@ -264,7 +283,7 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
     s->time = time;
     s->stats.n_bytes[from] += n;
     if (s->tells_traffic && fds && !fds_is_empty(fds))
-        tell_came(s, from, text, 0, fds);
+        tell_came(s, from, text, 0, fds, NULL);
     r = rides_add_take(&in->rides, in->tail.n, fds);
     while (r == 0 && n > 0) {
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);

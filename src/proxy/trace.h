@@ -30,6 +30,7 @@ enum trace_kind {
 };
 
 struct fds;
+struct frame;
 
 struct trace_item {
     enum trace_kind kind;
@@ -41,7 +42,9 @@ struct trace_item {
     const char *rule;      /* its name; NULL when no rule is concerned */
     const char *note;      /* why */
     const struct fds *fds; /* TRACE_CAME, TRACE_SENT: those of its first byte; NULL: none */
-    bool is_repeated;      /* TRACE_FAILED: this rule has failed in this session before */
+    const struct frame *
+        frame; /* likewise: text is one object, the whole of it, and this is known; NULL: not so, or not known */
+    bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
 };
 
 typedef void (*trace_fn)(void *userdata, const struct trace_item *item);

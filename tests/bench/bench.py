@@ -135,12 +135,12 @@ def write_rules(path, n_rules):
         json.dump({"qmp-shim-rules": 1, "name": "bench-%d" % n_rules, "rules": rules}, f)
 
 
-def shim(folder, name, server, n_rules=100):
+def shim(folder, name, server, n_rules=100, *more):
     rules = os.path.join(folder, "rules-%d.jsonc" % n_rules)
     listen = os.path.join(folder, name)
     write_rules(rules, n_rules)
     return Way(name, listen, [SHIM, "run", "--listen", listen, "--connect", server, "--rules", rules,
-                              "--log-level", "error"])
+                              "--log-level", "error", *more])
 
 
 def all_ways(folder, server):
@@ -263,6 +263,21 @@ def keep_sessions(folder, server):
     return found
 
 
+def record_sessions(folder, server):
+    """what does it cost to record all traffic?"""
+    secrets = os.path.join(HERE, "..", "..", "data", "redact.jsonc")
+    ways = [shim(folder, "unrecorded", server),
+            shim(folder, "recorded", server, 100, "--trace", os.path.join(folder, "trace"), "--redact", secrets)]
+    result = {}
+    for name, arguments in (("ping-pong", ["batches"]), ("events, a write each", ["events"])):
+        found = result[name] = compare(interleave(ways, arguments, []), "unrecorded", "cpu_ns")
+        print("%-32s %8.0f ns of processor, %.0f unrecorded  x%.3f" % (
+            "recorded: " + name, found["recorded"]["median"], found["unrecorded"]["median"], found["recorded"]["ratio"]), flush=True)
+    for way in ways:
+        way.stop()
+    return result
+
+
 def weigh(ways):
     """memory: at the start, and for each of many idle connections"""
     found = {}
@@ -343,6 +358,7 @@ def main():
             way.stop()
         result["rules"] = scale_rules(folder, path)
         result["kept"] = keep_sessions(folder, path)
+        result["recorded"] = record_sessions(folder, path)
         server.stop()
         if shutil.which(QEMU):
             result["qemu"] = time_qemu(folder)
