@@ -84,10 +84,10 @@ struct pair {
     enum side ended_by;
     bool is_over;
     bool is_loss_told;
-    bool is_resuming;  /* what the session tells was told before */
+    bool is_resuming;         /* what the session tells was told before */
     struct session_time time; /* of what the session does now */
-    bool is_repeating; /* what is told now was logged before */
-    size_t n_conns;    /* not closed yet */
+    bool is_repeating;        /* what is told now was logged before */
+    size_t n_conns;           /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
 };

@@ -204,7 +204,7 @@ def _(stage):
         for _ in range(40):  # each is recorded twice, in 500 kB
             stage.client.command("query-qmp-schema")
         until(lambda: stage.status()["followers"] == 0, "the end of the follower")
-        assert stage.shim.is_sanitized() or stage.shim.status_kb("VmRSS") - before < 80 << 10
+        assert qmplive.Shim.is_sanitized(stage.shim) or stage.shim.status_kb("VmRSS") - before < 80 << 10
         assert stage.shim.said().count("was too slow") == 1, stage.shim.said()
         lazy.settimeout(qmplive.DEADLINE_S)
         text = b""
