@@ -6,11 +6,9 @@
 #include "json/diag.h"
 
 const struct command *const command_table[] = {
-    &command_run,   &command_exec, &command_takeover,
-    &command_check, &command_test, &command_explain,
-    &command_diff,  &command_list, &command_status,
-    &command_trace, &command_show, &command_replay,
-    &command_help,  NULL,
+    &command_run,   &command_exec,    &command_takeover, &command_keep, &command_check,
+    &command_test,  &command_explain, &command_diff,     &command_list, &command_status,
+    &command_trace, &command_show,    &command_replay,   &command_help, NULL,
 };
 
 const struct command *command_find(const char *name) {

@@ -34,6 +34,7 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_exec;
 extern const struct command command_takeover;
+extern const struct command command_keep;
 extern const struct command command_check;
 extern const struct command command_test;
 extern const struct command command_explain;

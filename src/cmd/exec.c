@@ -2,9 +2,9 @@
  * qmp-shim exec: becomes a QEMU whose monitors are behind shims.
  *
  * QEMU gets this process, with its pid and every inherited fd at its number.
- * Each monitor has a `qmp-shim run` of its own, a process that belongs to
- * nobody and ends when QEMU does: QEMU holds the other end of its lifeline
- * (io/lifeline.h).
+ * Each monitor has a `qmp-shim run` of its own, under a `qmp-shim keep` that
+ * belongs to nobody.  They end when QEMU does: QEMU holds the other end of the
+ * lifeline (io/lifeline.h).
  */
 
 #include "cmd/exec.h"
@@ -25,7 +25,6 @@
 #include "base/buffer.h"
 #include "base/util.h"
 #include "cmd/command.h"
-#include "cmd/keeper.h"
 #include "cmd/options.h"
 #include "cmd/qemu_args.h"
 #include "cmd/settings.h"
@@ -82,7 +81,8 @@ static const struct command_option exec_options[] = {
     {269, "trace-size", "MIB", "at this size FILE becomes FILE.1"},
     {270, "redact", "FILE", "which members of commands are secret"},
     {271, "no-redact", NULL, "record secrets, too"},
-    {272, "fd-store", "N", "start a shim again that was killed; its sessions go on"},
+    {272, "fd-store", "N",
+     "how many fds are kept for a shim that goes on when one\nis killed; 0: none goes on (default: 1024)"},
     {.name = NULL},
 };
 
@@ -236,34 +236,22 @@ static int relay_own_paths(const struct exec *e, struct relay *relay, size_t n) 
     return 0;
 }
 
-/* one that is started again when it is killed; the keeper says how many fds there may be */
-static void relay_keep(const struct exec *e, const char *const *words) {
-    struct keeper_relay relay = {
-        .words = words, .n_fds = 2, .fd_names = "client:lifeline", .room = e->conf.fd_store};
-
-    unsetenv("WATCHDOG_USEC");
-    keeper_run(&relay);
-}
-
-static bool exec_is_keeping(const struct exec *e) {
-    return e->conf.fd_store != CONF_FD_STORE_AUTO && e->conf.fd_store > 0;
-}
-
 /* never returns */
 static void relay_become(const struct exec *e, const struct relay *relay, int lifeline, int log) {
-    const char *words[EXEC_MAX_WORDS + EXEC_MAX_OWN + 8] = {"qmp-shim", "run", "--connect",
+    const char *words[EXEC_MAX_WORDS + EXEC_MAX_OWN + 8] = {"qmp-shim", "keep", "run", "--connect",
                                                             relay->back};
+    /* the keeper starts another one when it is killed */
+    const char **own = e->conf.fd_store == 0 ? words + 1 : words;
     sigset_t none;
 
-    memcpy(words + 4, e->words, e->n_words * sizeof(words[0]));
-    memcpy(words + 4 + e->n_words, relay->own, sizeof(relay->own));
+    own[0] = words[0];
+    memcpy(words + 5, e->words, e->n_words * sizeof(words[0]));
+    memcpy(words + 5 + e->n_words, relay->own, sizeof(relay->own));
     if (relay_set_fds((int[]){relay->front, lifeline}, 2, log) == 0) {
-        if (exec_is_keeping(e))
-            relay_keep(e, words);
         relay_set_environment();
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        execv("/proc/self/exe", (char **)words);
+        execv("/proc/self/exe", (char **)own);
     }
     fprintf(stderr, "cannot start: %s\n", strerror(errno));
     _exit(COMMAND_FAILED);

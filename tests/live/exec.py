@@ -82,7 +82,7 @@ def relays(*paths):
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if b"run" in words and any(path.encode() in words for path in paths):
+        if words[1:2] == [b"run"] and any(path.encode() in words for path in paths):
             found.append(int(pid))
     return found
 
@@ -301,6 +301,24 @@ def _():
         client.read_to_end()
         until(lambda: not relays(path + ".qemu"), "the shim to end")
         assert not os.path.lexists(path)
+
+
+@tap.test("a shim that is killed is followed by another, and QEMU's client does not notice")
+def _():
+    with Place() as place:
+        path = place.path("monitor")
+        qemu = start(place, "-qmp", "unix:%s,server=on,wait=off" % path)
+        with place.client_when_listening(path) as client:
+            client.greet()
+            for i in range(3):
+                pid = until(lambda: relays(path + ".qemu"), "a shim")[0]
+                os.kill(pid, signal.SIGKILL)
+                check_equal(client.command("query-status", id=i)["id"], i)
+                until(lambda pid=pid: relays(path + ".qemu") not in ([], [pid]), "the next shim")
+            client.send('{"execute": "quit"}')
+            client.read_to_end()
+        check_equal(qemu.wait(), 0)
+        until(lambda: not relays(path + ".qemu"), "the shim to end")
 
 
 @tap.test("an inherited monitor socket and every other descriptor stay at their numbers")

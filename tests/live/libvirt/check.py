@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 
-from host import PROGRAM, Guest, declare, make_private, must, run, run_script, shims, show_log, start_daemons, virsh, write
+from host import PROGRAM, Guest, declare, declare_killed, make_private, must, run, run_script, shims, show_log, start_daemons, virsh, write
 from qmplive import Tap, until
 
 NEEDED = ("libvirtd", "virtlogd", "virsh", "qemu-img", "qemu-system-x86_64")
@@ -26,6 +26,8 @@ def main(place):
     start_daemons(place)
     declare(tap, "hook", Guest(place, "hooked", shutil.which("qemu-system-x86_64")))
     declare(tap, "exec", Guest(place, "executed", link))
+    declare_killed(tap, "hook", Guest(place, "hooked-and-killed", shutil.which("qemu-system-x86_64")))
+    declare_killed(tap, "exec", Guest(place, "executed-and-killed", link))
     long = Guest(place, "a-guest-whose-name-is-longer-than-libvirt-keeps-in-its-folder",
                  shutil.which("qemu-system-x86_64"))
 

@@ -8,6 +8,7 @@ said by those who import it: check.py, old.py.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -232,7 +233,7 @@ def shims():
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"qmp-shim") and (b"run" in words or b"takeover" in words):
+        if words[0].endswith(b"qmp-shim") and words[1] in (b"run", b"takeover"):
             found.append(int(pid))
     return found
 
@@ -279,6 +280,18 @@ def steps(guest):
 def declare(tap, way, guest):
     for name, function in steps(guest):
         tap.test("%s: %s" % (way, name))(function)
+
+
+def declare_killed(tap, way, guest):
+    """Likewise, but the shim is killed after each step; the next step finds it dead, starting, or there again."""
+    for name, function in steps(guest):
+        def run(name=name, function=function):
+            if "shim" in name and not name.endswith("gone"):
+                until(lambda: Guest.n_shims() == 1, "the next shim", 60)
+            function()
+            for pid in shims():
+                os.kill(pid, signal.SIGKILL)
+        tap.test("%s, killed after each step: %s" % (way, name))(run)
 
 
 def be_init():

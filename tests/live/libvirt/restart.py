@@ -103,7 +103,8 @@ def inside():
         qemu = host.must("pidof", "qemu-system-x86_64")
         path = glob.glob("/var/lib/libvirt/qemu/domain-*-direct/monitor.sock")[0]
         host.must("systemd-run", "--quiet", "--collect", "--unit=taken", "-p", "Type=notify",
-                  host.PROGRAM, "takeover", "--no-rules", path)
+                  "-p", "Restart=on-failure", "-p", "RestartSec=100ms",
+                  "-p", "FileDescriptorStoreMax=512", "--setenv=FDSTORE=512", host.PROGRAM, "takeover", "--no-rules", path)
         for n_sessions in (1, 0):
             restart_libvirtd(place)
             host.virsh("qemu-monitor-command", "direct", '{"execute":"query-status"}')
@@ -111,6 +112,9 @@ def inside():
             if n_sessions:
                 status = json.loads(host.must(host.PROGRAM, "status", "--json", path))
                 check_equal(len(status["sessions"]), 1)
+                os.kill(host.shims()[0], signal.SIGKILL)
+                host.virsh("qemu-monitor-command", "direct", '{"execute":"query-status"}')
+                until(lambda: os.path.exists(path + ".ctl") and systemd.show("taken", "ActiveState") == "active", "the next", 60)
                 host.must(host.PROGRAM, "takeover", "--undo", path)
                 direct.is_state("running")
                 host.virsh("qemu-monitor-command", "direct", '{"execute":"query-status"}')
