@@ -40,15 +40,11 @@ fail:
     return -ENOMEM;
 }
 
-void buffer_append(struct buffer *b, const char *text, size_t n) {
-    if (n == 0 || buffer_reserve(b, n) < 0)
+void buffer_append_more(struct buffer *b, const char *text, size_t n) {
+    if (buffer_reserve(b, n) < 0)
         return;
     memcpy(b->data + b->n, text, n);
     b->n += n;
-}
-
-void buffer_append_string(struct buffer *b, const char *text) {
-    buffer_append(b, text, strlen(text));
 }
 
 void buffer_printf(struct buffer *b, const char *format, ...) {

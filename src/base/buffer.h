@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include "base/util.h"
 
 struct buffer {
@@ -26,8 +27,23 @@ void buffer_clear(struct buffer *b);
 /* Return: 0 or -ENOMEM; room for @n more bytes behind data[n] */
 int buffer_reserve(struct buffer *b, size_t n);
 
-void buffer_append(struct buffer *b, const char *text, size_t n);
-void buffer_append_string(struct buffer *b, const char *text);
+void buffer_append_more(struct buffer *b, const char *text,
+                        size_t n); /* private: there is no room */
+
+static inline void buffer_append(struct buffer *b, const char *text, size_t n) {
+    if (n == 0)
+        return;
+    if (b->cap - b->n < n || b->failed) {
+        buffer_append_more(b, text, n);
+        return;
+    }
+    memcpy(b->data + b->n, text, n);
+    b->n += n;
+}
+static inline void buffer_append_string(struct buffer *b, const char *text) {
+    buffer_append(b, text, strlen(text));
+}
+
 void buffer_printf(struct buffer *b, const char *format, ...) _printf_(2, 3);
 
 /* drop the first @n bytes */
