@@ -104,6 +104,7 @@ static void exchanged_free(struct exchanged *x) {
 static void settle(struct exchanges *e, struct exchanged *x) {
     e->tell(e->userdata, x);
     e->n_open--;
+    e->n_open_bytes -= x->n_bytes;
     exchanged_free(x);
 }
 
@@ -138,9 +139,11 @@ static int set_string(char **to, const char *text) {
 
 static int add_open(struct exchanges *e, const struct record *r, enum exchange_kind kind,
                     struct exchanged **ret) {
+    size_t n_bytes = r->n_text + r->n_to_text;
     struct exchanged *x;
 
-    if (e->n_open >= EXCHANGES_MAX_OPEN)
+    while (e->n_open >= EXCHANGES_MAX_OPEN ||
+           (e->n_open > 0 && e->n_open_bytes + n_bytes > EXCHANGES_MAX_OPEN_BYTES))
         settle(e, list_entry(e->open.next, struct exchanged, in_exchanges));
     x = calloc(1, sizeof(*x));
     if (!x)
@@ -153,6 +156,8 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
     x->is_blanked = r->is_blanked;
     list_append(&e->open, &x->in_exchanges);
     e->n_open++;
+    x->n_bytes = n_bytes;
+    e->n_open_bytes += n_bytes;
     *ret = x;
     return set_string(&x->rule, r->rule) < 0 || set_string(&x->note, r->note) < 0 ||
                    set_string(&x->fds, r->fds) < 0

@@ -13,7 +13,10 @@
 #include "proxy/record.h"
 #include "qmp/frame.h"
 
-enum { EXCHANGES_MAX_OPEN = 1000 }; /* what is older is told as it is */
+enum { /* what is not settled; the oldest is told as it is when there is more */
+       EXCHANGES_MAX_OPEN = 1000,
+       EXCHANGES_MAX_OPEN_BYTES = 32 << 20,
+};
 
 enum exchange_kind {
     EXCHANGE_OPEN, /* it came, and what became of it is not known */
@@ -42,6 +45,7 @@ struct exchanged {
     char *rule;               /* NULL: none */
     char *note;               /* NULL: none */
     char *fds;                /* kinds; NULL: none */
+    size_t n_bytes;           /* of the record that it began with */
     bool is_held, is_failed, is_blanked;
     bool is_active; /* EXCHANGE_NOTE: note names the rules that were chosen */
 };
@@ -51,7 +55,7 @@ typedef void (*exchanges_fn)(void *userdata, const struct exchanged *x);
 /* of one session */
 struct exchanges {
     struct list open; /* oldest first */
-    size_t n_open;
+    size_t n_open, n_open_bytes;
     uint64_t n_came[2];
     exchanges_fn tell;
     void *userdata;

@@ -347,3 +347,27 @@ TEST(exchanges, no_more_than_so_many_are_kept) {
     exchanges_deinit(&e);
     buffer_deinit(&kept);
 }
+
+static void count_exchange(void *userdata, const struct exchanged *x) {
+    (void)x;
+    ++*(size_t *)userdata;
+}
+
+TEST(exchanges, what_is_not_settled_is_bounded_in_bytes_too) {
+    static char large[1 << 20];
+    struct record r = {.kind = RECORD_CAME, .side = SIDE_SERVER, .text = large};
+    struct exchanges e;
+    size_t n_told = 0;
+
+    memset(large, 'x', sizeof(large));
+    r.n_text = sizeof(large);
+    exchanges_init(&e, count_exchange, &n_told);
+    for (size_t i = 0; i < EXCHANGES_MAX_OPEN_BYTES / sizeof(large); i++)
+        cr_assert(eq(int, exchanges_add(&e, &r), 0));
+    cr_assert(eq(sz, n_told, 0));
+    cr_assert(eq(int, exchanges_add(&e, &r), 0));
+    cr_assert(eq(sz, n_told, 1));
+    exchanges_deinit(&e);
+    cr_assert(eq(sz, n_told, EXCHANGES_MAX_OPEN_BYTES / sizeof(large) + 1));
+    cr_assert(eq(sz, e.n_open_bytes, 0));
+}
