@@ -55,12 +55,19 @@ void conn_witness_settle(struct conn_witness *w) {
 
 static ssize_t conn_recvmsg(struct conn *c, struct msghdr *m) {
     struct conn_witness *w = c->witness;
+    int r;
 
     if (!w)
         return recvmsg(c->fd, m, MSG_CMSG_CLOEXEC);
     w->read.msg_hdr = *m;
     in_order();
-    if (recvmmsg(c->fd, &w->read, 1, MSG_CMSG_CLOEXEC, NULL) != 1)
+    r = recvmmsg(c->fd, &w->read, 1, MSG_CMSG_CLOEXEC, NULL);
+    if (r < 0 && errno == ECONNRESET) {
+        /* it tells of that first, once, though there may be last words; recvmsg() does afterwards */
+        c->error = c->error ? c->error : ECONNRESET;
+        r = recvmmsg(c->fd, &w->read, 1, MSG_CMSG_CLOEXEC, NULL);
+    }
+    if (r != 1)
         return -1;
     *m = w->read.msg_hdr;
     return w->read.msg_len;

@@ -315,8 +315,8 @@ def _():
                 os.kill(pid, signal.SIGKILL)
                 check_equal(client.command("query-status", id=i)["id"], i)
                 until(lambda pid=pid: relays(path + ".qemu") not in ([], [pid]), "the next shim")
-            client.send('{"execute": "quit"}')
-            client.read_to_end()
+            client.send('{"execute": "quit"}\r\n')  # QEMU goes without having read the line's end
+            assert b'"SHUTDOWN"' in client.read_to_end()
         check_equal(qemu.wait(), 0)
         until(lambda: not relays(path + ".qemu"), "the shim to end")
 
