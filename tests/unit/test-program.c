@@ -92,8 +92,8 @@ TEST(program, names_lead_to_the_rules_that_show_them) {
                                                                            "\"QMP\": {}")),
         FILE_OF(
             "two", "",
-            "{\"name\": \"until\", \"for\": \"old-client\", \"old\": {\"execute\": \"b\"}, \"new\": [{\"execute\": \"c\"}, {\"execute\": \"d\"}], "
-            "\"until\": {\"event\": \"U\"}},"
+            "{\"name\": \"until\", \"for\": \"old-client\", \"old\": {\"execute\": \"b\"}, \"new\": [{\"execute\": \"c\", "
+            "\"until\": {\"event\": \"U\"}}, {\"execute\": \"d\"}]},"
             "{\"name\": \"of\", \"command\": [\"x\", \"y\"], \"old\": {\"error\": {}}, \"new\": {\"error\": {}}},"
             "{\"name\": \"after\", \"after-reply\": [\"z\"], \"old\": {\"event\": \"C\"}, \"new\": {\"event\": \"C\"}}"),
         NULL,
