@@ -48,6 +48,7 @@ struct keeper {
     char address[32]; /* of notify, as in $NOTIFY_SOCKET */
     pid_t pid;        /* the shim's */
     bool is_ready, is_stopping;
+    int stop_signal;         /* with which it was told to stop */
     unsigned int n_failures; /* in a row */
 };
 
@@ -252,6 +253,14 @@ static bool keep_goes_on(struct keeper *k, int how) {
     return was_ready || k->n_failures > 1 || k->n_fds > k->n_inherited;
 }
 
+/* Return: the exit status, now that it does not go on */
+static int keep_status(const struct keeper *k, int how) {
+    if (WIFEXITED(how))
+        return WEXITSTATUS(how);
+    /* told to stop before it had come so far as to heed that */
+    return k->is_stopping && WTERMSIG(how) == k->stop_signal ? 0 : COMMAND_FAILED;
+}
+
 /* Return: -1: go on; else the exit status */
 static int keep_reap(struct keeper *k) {
     int how;
@@ -261,7 +270,7 @@ static int keep_reap(struct keeper *k) {
     while (keep_receive(k)) /* its last words */
         continue;
     if (!keep_goes_on(k, how))
-        return WIFEXITED(how) ? WEXITSTATUS(how) : COMMAND_FAILED;
+        return keep_status(k, how);
     fprintf(stderr, "qmp-shim keep: the shim has ended, the next one goes on\n");
     poll(NULL, 0, KEEP_PAUSE_MS);
     return keep_start(k) < 0 ? keep_fail("cannot start the shim") : -1;
@@ -275,8 +284,10 @@ static int keep_signal(struct keeper *k) {
         return -1;
     if (info.ssi_signo == SIGCHLD)
         return keep_reap(k);
-    if (info.ssi_signo != SIGHUP)
+    if (info.ssi_signo != SIGHUP) {
         k->is_stopping = true;
+        k->stop_signal = (int)info.ssi_signo;
+    }
     kill(k->pid, (int)info.ssi_signo);
     return -1;
 }

@@ -107,6 +107,7 @@ def _(place):
         assert "return" in reply and reply["id"] == n, reply
         n += 1
     check_equal(len(kills), 15)
+    kept.wait_next(kills[-1])
     client.close()
     kept.end()
 
