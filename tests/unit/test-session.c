@@ -301,6 +301,61 @@ static void check_untouched(struct session *s, const struct buffer *text, enum s
     heard_deinit(&h);
 }
 
+/* a session that holds the reply to "cancel" since @now_ms, until DONE comes */
+static struct session *new_holding(struct program *program, uint64_t now_ms, struct heard *h) {
+    static const char command[] = "{\"execute\": \"cancel\", \"id\": \"c\"}\r\n";
+    static const char reply[] = "{\"return\": {}, \"id\": \"qmp-shim:2\"}\r\n";
+    struct limits limits = LIMITS_DEFAULT;
+    struct session *s;
+
+    cr_assert(eq(int, session_new(program, &limits, NULL, NULL, &s), 0));
+    for (size_t i = 0; i < 3; i++)
+        cr_assert(eq(int, say(s, i, SIZE_MAX, h), 0));
+    buffer_deinit(&h->text[SIDE_CLIENT]);
+    cr_assert(eq(int, session_feed(s, SIDE_CLIENT, command, strlen(command), NULL, at(now_ms)), 0));
+    drain(s, h);
+    cr_assert(eq(int, session_feed(s, SIDE_SERVER, reply, strlen(reply), NULL, at(now_ms)), 0));
+    drain(s, h);
+    cr_assert(eq(sz, h->text[SIDE_CLIENT].n, 0));
+    return s;
+}
+
+TEST(session, a_clock_that_jumps_ahead_ends_each_wait_once) {
+    struct program *program;
+    struct heard h = {0};
+    struct session *s;
+
+    cr_assert(eq(int, load_program(&program), 0));
+    s = new_holding(program, 1000, &h);
+    for (int i = 0; i < 2; i++) {
+        cr_assert(eq(int, session_tick(s, at(UINT64_MAX - 1)), 0));
+        drain(s, &h);
+        cr_assert(eq(sz, h.text[SIDE_CLIENT].n, strlen("{\"return\": {}, \"id\": \"c\"}\r\n")));
+    }
+    session_free(s);
+    heard_deinit(&h);
+    program_unref(program);
+}
+
+TEST(session, a_clock_that_jumps_back_ends_no_wait_and_loses_nothing) {
+    static const char event[] = "{\"event\": \"DONE\"}\r\n";
+    struct program *program;
+    struct heard h = {0};
+    struct session *s;
+
+    cr_assert(eq(int, load_program(&program), 0));
+    s = new_holding(program, UINT64_MAX / 2, &h);
+    cr_assert(eq(int, session_tick(s, at(0)), 0));
+    drain(s, &h);
+    cr_assert(eq(sz, h.text[SIDE_CLIENT].n, 0));
+    cr_assert(eq(int, session_feed(s, SIDE_SERVER, event, strlen(event), NULL, at(1)), 0));
+    drain(s, &h);
+    cr_assert(eq(sz, h.text[SIDE_CLIENT].n, strlen("{\"return\": {}, \"id\": \"c\"}\r\n")));
+    session_free(s);
+    heard_deinit(&h);
+    program_unref(program);
+}
+
 TEST(session, what_no_rule_touches_leaves_byte_for_byte) {
     struct limits limits = LIMITS_DEFAULT;
     struct heard h = {0};
