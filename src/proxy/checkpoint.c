@@ -309,8 +309,8 @@ int checkpoint_renew(struct session **session) {
     r = checkpoint_take_large(old, &large);
     if (r == 0)
         r = session_new(old->program, &old->limits, old->trace, old->userdata, &new);
-    if (r < 0)
-        return r;
+    if (r)
+        return error_fold(r);
     new->tells_traffic = old->tells_traffic;
     r = checkpoint_restore(new, &c, large.data, large.n);
     if (r) {

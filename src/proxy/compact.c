@@ -101,7 +101,7 @@ int compact_command(struct compact *c, const char *text, size_t n, size_t max_id
         c->is_on = false;
         return COMPACT_E_AS_IT_IS;
     }
-    short_id = frame->id.n > 0 ? (char)('0' + c->n_sent++ % 10) : 0;
+    short_id = (char)(frame->id.n > 0 ? '0' + c->n_sent++ % 10 : 0);
     r = id_add(c, text + frame->id.at, frame->id.n, short_id);
     compact_text(text, n_scanned, frame, short_id, b);
     return r < 0 ? r : buffer_status(b);

@@ -38,7 +38,7 @@ struct rerun_counts {
  *
  * Return: 0 or -ENOMEM
  */
-int rerun_new(struct program *program, uint64_t session, rerun_fn tell, void *userdata,
+int rerun_new(struct program *program, uint64_t session, rerun_fn fn, void *userdata,
               struct rerun **ret);
 struct rerun *rerun_free(struct rerun *rerun);
 

@@ -529,7 +529,7 @@ static int pass_unread(struct session *s, struct task *t) {
 
 /* Old servers cut a key at a NUL, so that it becomes another one. */
 static bool has_nul(const struct task *t) {
-    return memmem(t->raw.data, t->raw.n, "\\u0000", strlen("\\u0000"));
+    return t->raw.n > 0 && memmem(t->raw.data, t->raw.n, "\\u0000", strlen("\\u0000"));
 }
 
 static int run_command(struct session *s, struct task *t) {

@@ -26,7 +26,7 @@ static bool count_is_open(const struct frame_reader *r) {
 }
 
 static size_t count_depth(const struct frame_reader *r) {
-    return (size_t)(r->n_braces + r->n_brackets);
+    return (size_t)r->n_braces + (size_t)r->n_brackets;
 }
 
 static void count_reset(struct frame_reader *r) {
@@ -326,7 +326,7 @@ static bool grammar_byte(struct frame_reader *r, uint16_t step, unsigned char c,
     case LEXER_ACT_STRING_END:
         return grammar_string_end(r, c, at);
     case LEXER_ACT_WORD_BYTE:
-        return *r->word++ == c;
+        return (unsigned char)*r->word++ == c;
     default:
         return grammar_token(r, LEXER_ACT(step), c, at);
     }

@@ -164,11 +164,15 @@ static void add_rule(struct doctor *d, const struct selection *s, const struct r
     add(d, &client->picture[0], server->n > 0 ? &server->picture[0] : NULL);
 }
 
+static void doctor_deinit(struct doctor *d) {
+    buffer_deinit(&d->added);
+}
+
 int introspect_doctor(const struct selection *selection, enum introspect_kind kind,
                       const struct message *reply, struct buffer *text) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    _cleanup_(buffer_deinit) struct buffer none = BUFFER_INIT;
-    struct doctor d = {.kind = kind, .list = json_member(reply->root, "return")};
+    _cleanup_(doctor_deinit) struct doctor d = {.kind = kind,
+                                                .list = json_member(reply->root, "return")};
     size_t end;
 
     if (!d.list || d.list->type != JSON_ARRAY)
@@ -178,7 +182,6 @@ int introspect_doctor(const struct selection *selection, enum introspect_kind ki
     for (size_t i = 0; i < program_n_rules(selection->program); i++)
         if (selection_is_working(selection, program_rule(selection->program, i)))
             add_rule(&d, selection, program_rule(selection->program, i));
-    none = d.added; /* freed at the end */
     if (d.n_added == 0)
         return buffer_status(&d.added) < 0 ? -ENOMEM : INTROSPECT_E_NOTHING;
     end = (size_t)(d.list->text - reply->text) + d.list->n_text - 1;

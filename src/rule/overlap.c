@@ -520,6 +520,8 @@ static int look_above(struct search *s, const struct rule *below, enum vars_side
         direction_has(below, client) ? direction_read(below, client) : NULL;
 
     *ret_overlap = OVERLAP_NONE;
+    if (!read)
+        return 0;
     for (size_t i = s->above[client][below - s->file->rules]; i > 0; i = s->above[client][i - 1]) {
         const struct rule *above = &s->file->rules[i - 1];
         struct pair pair = {.arena = s->arena, .client = client, .above = above, .below = below};

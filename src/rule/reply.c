@@ -389,7 +389,7 @@ int reply_look_for_until(struct exchange *waiting, struct exchange *event) {
 
     for (struct applied *a = waiting->applied; r == 0 && a; a = a->next)
         r = match_until(waiting, &a->rule->until, a, event, &a->is_until_met);
-    if (r == 0 && waiting->stage == ENGINE_STEPPING && waiting->step)
+    if (r == 0 && waiting->stage == ENGINE_STEPPING && waiting->step && waiting->applied)
         r = match_until(waiting, &waiting->step->until, waiting->applied, event,
                         &waiting->is_step_met);
     return r;
