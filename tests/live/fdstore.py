@@ -14,21 +14,14 @@ import tempfile
 import threading
 
 from manager import Service, listening, rename, renaming, write
-from qmplive import DEADLINE_S, HERE, Place, Replay, Tap, check_equal, is_same_file, until
+from qmplive import DEADLINE_S, HERE, Replay, Tap, check_equal, is_same_file, until
 
 tap = Tap()
 LONG = b'{"event": "E", "data": "'
 LONG_S = 60  # until all of it has come, on a machine with other work
 
 
-def test(name):
-    """A test that has a folder of its own."""
-    def declare(function):
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+test = tap.in_place
 
 
 class Manager:

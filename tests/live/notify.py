@@ -11,19 +11,10 @@ import sys
 import time
 
 from manager import Notified, Service, becomes, listening, rename, renaming, session, write
-from qmplive import Client, Place, Tap, check_equal, is_listening
+from qmplive import Client, Tap, check_equal, is_listening
 
 tap = Tap()
-
-
-def test(name):
-    """A test that has a folder of its own."""
-    def declare(function):
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+test = tap.in_place
 
 
 def start(place, *arguments, is_abstract=False, **environment):

@@ -14,20 +14,11 @@ import subprocess
 import sys
 
 from manager import Service, becomes, renaming, session, write
-from qmplive import DEADLINE_S, Missing, Place, Replay, Tap, check_equal, until
+from qmplive import DEADLINE_S, Missing, Replay, Tap, check_equal, until
 
 PROGRAM = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
 tap = Tap()
-
-
-def test(name):
-    """A test that has a folder of its own."""
-    def declare(function):
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+test = tap.in_place
 
 
 def start(place, *arguments):

@@ -77,6 +77,15 @@ class Tap:
     def __init__(self):
         self.tests = []
 
+    def in_place(self, name):
+        """As test(), of a function that gets a Place of its own."""
+        def declare(function):
+            def run():
+                with Place() as place:
+                    function(place)
+            return self.test(name)(run)
+        return declare
+
     def test(self, name):
         def declare(function):
             self.tests.append((name, function))

@@ -5,14 +5,13 @@ sessions at once; and that it does nothing when there is nothing to do, in every
 can be stuck in.
 """
 
-import functools
 import os
 import resource
 import select
 import socket
 import sys
 
-from qmplive import MAX_FDS, Place, Tap, check_equal, until
+from qmplive import MAX_FDS, Tap, check_equal, until
 
 COMMAND = b'{"execute":"query-name","id":1}\r\n'
 LOOK_EVERY_S = 0.005  # looks at what the kernel says of the process
@@ -23,16 +22,7 @@ N_WAITING = 10
 SESSION_MAX_KB = 16       # of memory, when all it had was relayed
 
 tap = Tap()
-
-
-def test(name):
-    def declare(function):
-        @functools.wraps(function)
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+test = tap.in_place
 
 
 class Relay:

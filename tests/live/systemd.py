@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from qmplive import HERE, Client, Missing, Place, Server, Tap, check_equal, is_ci, is_listening, until
+from qmplive import HERE, Client, Missing, Server, Tap, check_equal, is_ci, is_listening, until
 
 BOOT_S = 180  # with all tests
 IN_OUT, IN_TESTS, IN_BUILD, IN_UNITS = "/qs/out", "/qs/tests", "/qs/build", "/usr/local/lib/systemd/system"
@@ -119,14 +119,7 @@ class Guest:
             self.n_kills += 1
 
 
-def inside(name):
-    """A test that runs in the container."""
-    def declare(function):
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+inside = tap.in_place
 
 
 def declare_inside():  # pylint: disable=too-many-statements

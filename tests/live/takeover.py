@@ -13,19 +13,11 @@ import subprocess
 import sys
 import threading
 
-from qmplive import DEADLINE_S, Missing, Place, Qemu, Server, Tap, check_equal, is_listening, until
+from qmplive import DEADLINE_S, Missing, Qemu, Server, Tap, check_equal, is_listening, until
 
 PROGRAM = os.path.abspath(os.environ.get("QMP_SHIM", "./qmp-shim"))
 tap = Tap()
-
-
-def test(name):
-    def declare(function):
-        def run():
-            with Place() as place:
-                function(place)
-        return tap.test(name)(run)
-    return declare
+test = tap.in_place
 
 
 def take_over(place, path, *more):
