@@ -6,8 +6,13 @@ Everything runs on one processor, in real-time order if that is allowed, so
 that the figures are what the code costs and not what the scheduler makes of
 it.  The ways take turns, in rotating order, and a ratio is the median of the
 ratios of the rounds: what disturbs one round disturbs all ways of it.
+
+"bench.py --only ping-pong,events* --without socat" measures that alone; with
+--help it says more.
 """
 
+import argparse
+import fnmatch
 import json
 import os
 import platform
@@ -28,7 +33,8 @@ LOAD = os.path.join(BUILD, "tests/bench/load")
 RELAY = os.path.join(BUILD, "tests/bench/relay")
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
-MS = int(os.environ.get("MS", "200"))
+LATENCY_ROUNDS = int(os.environ.get("LATENCY_ROUNDS", "31"))  # of what is told in us
+MS = int(os.environ.get("MS", "120"))
 
 RUNNING = '{"return": {"status": "running"}'
 # what qmp-shim makes of what the server says; without rules, it comes as it is
@@ -169,10 +175,10 @@ def measure(way, arguments):
     return figures
 
 
-def interleave(ways, arguments, of_shim):
+def interleave(ways, arguments, of_shim, rounds=ROUNDS):
     """Return: a list of figures for each way, round by round"""
     runs = {way.name: [] for way in ways}
-    for i in range(ROUNDS):
+    for i in range(rounds):
         for way in ways[i % len(ways):] + ways[:i % len(ways)]:
             more = of_shim if way.name == "qmp-shim" else []
             runs[way.name].append(measure(way, arguments + more))
@@ -190,7 +196,7 @@ def compare(runs, base, key):
 
 
 def scene(ways, name, key, arguments, of_shim):
-    runs = interleave(ways, arguments, of_shim)
+    runs = interleave(ways, arguments, of_shim, LATENCY_ROUNDS if key == "p50_us" else ROUNDS)
     result = {"name": name, "key": key, "ways": compare(runs, "relay", key),
               "cpu_ns": compare(runs, "relay", "cpu_ns")}
     if key == "p50_us":
@@ -204,8 +210,11 @@ def tell(result):
     for name, f in result["ways"].items():
         unit = "%9.1f us" if result["key"] == "p50_us" else "%10.0f/s"
         cells.append("%s %s x%.3f" % (name, unit % f["median"], f["ratio"]))
-    print("%-32s %s | cpu x%.2f" % (result["name"], "  ".join(cells),
-                                   result["cpu_ns"]["qmp-shim"]["ratio"]), flush=True)
+    cpu = result["cpu_ns"]["qmp-shim"]
+    print("%-32s %s | cpu %.0f ns x%.3f" % (result["name"], "  ".join(cells), cpu["median"], cpu["ratio"]), flush=True)
+    if "p99_us" in result:
+        print("%-32s %s" % ("- 99th percentile", "  ".join(
+            "%s x%.3f" % (name, f["ratio"]) for name, f in result["p99_us"].items())), flush=True)
 
 
 def scale_rules(folder, server):
@@ -342,30 +351,72 @@ def machine():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    return {"processor": model, "kernel": platform.release(), "rounds": ROUNDS, "ms": MS}
+    return {"processor": model, "kernel": platform.release(), "rounds": ROUNDS,
+            "latency_rounds": LATENCY_ROUNDS, "ms": MS}
+
+
+def slug(name):
+    """as --only has it: ping-pong-rewritten"""
+    return name.replace(",", "").replace(" ", "-")
+
+
+PARTS = ["memory", *(slug(name) for name, _, _, _ in SCENES), "rules", "kept", "recorded", "qemu", "start"]
+
+
+class Choice:
+    """which parts are wanted"""
+
+    def __init__(self, only, without):
+        for pattern in only + without:
+            if not fnmatch.filter(PARTS + ["direct", "socat"], pattern):
+                sys.exit("bench: no such part: %s; there are %s" % (pattern, " ".join(PARTS)))
+        self.only, self.without = only or ["*"], without
+
+    def has(self, part):
+        return any(fnmatch.fnmatch(part, o) for o in self.only) and not self.lacks(part)
+
+    def lacks(self, part):
+        return any(fnmatch.fnmatch(part, w) for w in self.without)
+
+
+def measure_load(result, choice, folder):
+    """all that is measured with a stand-in for a server"""
+    path = os.path.join(folder, "server")
+    server = Way("server", path, [LOAD, "server", "listen=" + path, "large=200000"])
+    ways = [way for way in all_ways(folder, path) if not choice.lacks(way.name)]
+    if choice.has("memory"):
+        result["memory"] = weigh(ways)  # before anything else leaves its traces
+    for name, key, arguments, of_shim in SCENES:
+        if choice.has(slug(name)):
+            result["scenes"].append(scene(ways, name, key, arguments, of_shim))
+    for way in ways:
+        way.stop()
+    for name, part in ("rules", scale_rules), ("kept", keep_sessions), ("recorded", record_sessions):
+        if choice.has(name):
+            result[name] = part(folder, path)
+    server.stop()
+
+
+def measure_qemu(result, choice, folder):
+    if choice.has("qemu") and shutil.which(QEMU):
+        result["qemu"] = time_qemu(folder)
+    if choice.has("start") and shutil.which(QEMU):
+        import start  # it needs what is here
+        result["start"] = start.time_all()
 
 
 def main():
+    usage = argparse.ArgumentParser(prog="bench.py", description="How fast is qmp-shim?")
+    usage.add_argument("--only", default="", help="these parts, with commas between them, as ping-pong,events*")
+    usage.add_argument("--without", default="", help="these not; of the ways, socat or direct")
+    usage.add_argument("out", nargs="?", default="bench.json")
+    given = usage.parse_args()
+    choice = Choice(*([p for p in text.split(",") if p] for text in (given.only, given.without)))
     result = {"machine": machine(), "scenes": []}
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "server")
-        server = Way("server", path, [LOAD, "server", "listen=" + path, "large=200000"])
-        ways = all_ways(folder, path)
-        result["memory"] = weigh(ways)  # before anything else leaves its traces
-        for name, key, arguments, of_shim in SCENES:
-            result["scenes"].append(scene(ways, name, key, arguments, of_shim))
-        for way in ways[1:]:
-            way.stop()
-        result["rules"] = scale_rules(folder, path)
-        result["kept"] = keep_sessions(folder, path)
-        result["recorded"] = record_sessions(folder, path)
-        server.stop()
-        if shutil.which(QEMU):
-            result["qemu"] = time_qemu(folder)
-            import start  # it needs what is here
-            result["start"] = start.time_all()
-    out = sys.argv[1] if len(sys.argv) > 1 else "bench.json"
-    with open(out, "w", encoding="ascii") as f:
+        measure_load(result, choice, folder)
+        measure_qemu(result, choice, folder)
+    with open(given.out, "w", encoding="ascii") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
 
