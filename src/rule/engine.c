@@ -1,17 +1,16 @@
 #include "rule/engine.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "rule/ask.h"
 #include "rule/build.h"
-#include "rule/conform.h"
 #include "rule/fdpicture.h"
-#include "rule/introspect.h"
 #include "rule/match.h"
 #include "rule/memory.h"
+#include "rule/own.h"
 #include "rule/reply.h"
 
 enum { ENGINE_UNTIL_TIMEOUT_MS = 30000 };
@@ -96,10 +95,6 @@ bool engine_is_named(const struct exchange *x, const char *const *names) {
 
 /* --- finding the rule of a hop ------------------------------------------------------------------- */
 
-static enum vars_side server_side(const struct exchange *x) {
-    return x->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
-}
-
 static const struct picture *picture_named(const struct picture_list *list,
                                            const struct message *m) {
     for (size_t i = 0; i < list->n; i++)
@@ -174,178 +169,7 @@ static int find_rule(struct exchange *x) {
     return MATCH_E_NO;
 }
 
-/* --- asking ------------------------------------------------------------------------------------------ */
-
-/* order @picture to be sent.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
-static int order_ask(struct exchange *x, const struct picture *picture) {
-    int r;
-
-    x->ask_hop = x->hop + 1;
-    r = fdpicture_build(x, server_side(x), picture, &x->ask_fd);
-    if (r)
-        return r;
-    return build_new(&x->arena, server_side(x), &picture->message, x->bindings, &x->ask, &x->n_ask);
-}
-
-/* Return: 0: an ask is ordered; 1: there is none left; -ENOMEM */
-static int next_ask(struct exchange *x) {
-    for (; x->i < x->rule->ask.n; x->i++) {
-        int r = order_ask(x, &x->rule->ask.picture[x->i]);
-
-        if (r <= 0)
-            return r;
-    }
-    return 1;
-}
-
-static int answer_ask(struct exchange *x, const struct message *reply) {
-    const struct picture *picture = &x->rule->ask.picture[x->i++];
-    const struct pattern *p =
-        reply ? picture->reply[reply->kind == FRAME_RETURN ? REPLY_RETURN : REPLY_ERROR] : NULL;
-    int r;
-
-    if (!p)
-        return 0; /* what it would have bound stays unbound */
-    r = match_value(&x->arena, server_side(x), p, reply->root, x->bindings);
-    return r < 0 ? r : 0;
-}
-
-/* --- conforming: loose types ---------------------------------------------------------------------- */
-
-/* Return: 0: an ask is ordered; 1: none is needed; -ENOMEM */
-static int ask_types(struct exchange *x) {
-    int r;
-
-    x->types.root = NULL;
-    if (x->rule->conform == CONFORM_NONE || !x->from_client)
-        return 1;
-    if (x->rule->conform == CONFORM_ASK) {
-        r = order_ask(x, &x->rule->conform_ask);
-        return r > 0 ? 1 : r;
-    }
-    if (x->engine->schema.n > 0)
-        return 1;
-    fdpicture_drop(&x->ask_fd);
-    x->ask_hop = SIZE_MAX; /* the server's own word, whatever rules make of it */
-    x->ask = INTROSPECT_ASK_SCHEMA;
-    x->n_ask = strlen(x->ask);
-    return 0;
-}
-
-static int answer_types(struct exchange *x, const struct message *reply) {
-    x->stage = ENGINE_WRITING;
-    if (!reply || reply->kind != FRAME_RETURN)
-        return 0;
-    if (x->rule->conform == CONFORM_ASK) {
-        x->types = *reply;
-        return 0;
-    }
-    buffer_append(&x->engine->schema, reply->text, reply->n_text);
-    return buffer_status(&x->engine->schema);
-}
-
-static int conformed(struct exchange *x, struct buffer *text) {
-    struct message schema;
-    int r;
-
-    if (x->rule->conform == CONFORM_ASK)
-        return x->types.root ? conform_by_list(&x->arena, x->rule, x->types.root, &x->message, text)
-                             : CONFORM_E_NOTHING;
-    if (x->engine->schema.n == 0)
-        return CONFORM_E_NOTHING;
-    r = message_read(&x->arena, x->engine->schema.data, x->engine->schema.n, &schema);
-    if (r)
-        return error_fold(r);
-    return conform_by_schema(&x->arena, schema.root, &x->message, text);
-}
-
-static int conform(struct exchange *x) {
-    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    int r;
-
-    if (x->rule->conform == CONFORM_NONE || !x->from_client)
-        return 0;
-    r = conformed(x, &text);
-    if (r)
-        return r < 0 ? r : 0;
-    r = message_read(&x->arena, text.data, text.n, &x->message);
-    x->is_changed = true;
-    return error_fold(r);
-}
-
 /* --- writing ----------------------------------------------------------------------------------------- */
-
-static int own_event(struct exchange *x, const char *text, size_t n, const char **ret,
-                     size_t *ret_n) {
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
-    const struct json *stamp = json_member(x->message.root, "timestamp");
-    int64_t us = x->engine->wall_us;
-
-    buffer_append_string(&b, "{\"timestamp\": ");
-    if (stamp && !x->from_client)
-        buffer_append(&b, stamp->text, stamp->n_text);
-    else
-        buffer_printf(&b, "{\"seconds\": %lld, \"microseconds\": %lld}", (long long)(us / 1000000),
-                      (long long)(us % 1000000));
-    buffer_append_string(&b, ", ");
-    buffer_append(&b, text + 1, n - 1);
-    if (buffer_status(&b) < 0)
-        return -ENOMEM;
-    *ret = arena_copy(&x->arena, b.data, b.n);
-    *ret_n = b.n;
-    return *ret ? 0 : -ENOMEM;
-}
-
-static int order_own(struct exchange *x, const struct applied *a, const struct picture *picture,
-                     enum engine_own_kind kind) {
-    bool is_event = kind != ENGINE_OWN_COMMAND;
-    enum vars_side other = a->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
-    struct engine_own *own;
-    const char *text;
-    size_t n;
-    int r;
-
-    r = build_new(&x->arena, is_event ? a->client_side : other, &picture->message, a->bindings,
-                  &text, &n);
-    if (r > 0)
-        return 0; /* a variable is not bound: skipped */
-    if (r == 0 && is_event)
-        r = own_event(x, text, n, &text, &n);
-    if (r < 0)
-        return r;
-    own = arena_alloc(&x->arena, sizeof(*own));
-    if (!own)
-        return -ENOMEM;
-    *own = (struct engine_own){.kind = kind, .text = text, .n_text = n, .rule = a->rule};
-    own->hop = is_event ? a->hop - 1 : a->hop + 1; /* past the end: it only has to be sent */
-    *x->own_last = own;
-    x->own_last = &own->next;
-    return 0;
-}
-
-static int order_list(struct exchange *x, const struct applied *a, const struct picture_list *list,
-                      enum engine_own_kind kind) {
-    for (size_t i = 0; i < list->n; i++) {
-        int r = order_own(x, a, &list->picture[i], kind);
-
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-int reply_order_own(struct exchange *x, const struct applied *a) {
-    int r;
-
-    r = order_list(x, a, &a->rule->emit_before, ENGINE_OWN_EVENT_BEFORE);
-    if (r == 0)
-        r = order_list(x, a, &a->rule->emit, ENGINE_OWN_EVENT);
-    return r < 0 ? r : order_list(x, a, &a->rule->then, ENGINE_OWN_COMMAND);
-}
-
-int reply_order_finally(struct exchange *x, const struct applied *a) {
-    return order_list(x, a, &a->rule->finally, ENGINE_OWN_COMMAND);
-}
 
 void reply_fail(struct exchange *x, const struct rule *rule, const char *why) {
     x->failed_rule = rule;
@@ -366,7 +190,7 @@ static void next_hop(struct exchange *x) {
 static struct applied *new_applied(struct exchange *x) {
     struct applied *a = arena_alloc(&x->arena, sizeof(*a));
     const struct picture_list *client = &x->rule->side[x->client_side],
-                              *server = &x->rule->side[server_side(x)];
+                              *server = &x->rule->side[exchange_server_side(x)];
 
     if (!a)
         return NULL;
@@ -405,7 +229,7 @@ static int take_text(struct exchange *x, const struct buffer *text, const struct
 /* the message as the other side's picture shows it.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int rewrite(struct exchange *x, const struct picture *write) {
     _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
-    enum vars_side side = x->from_client ? server_side(x) : x->client_side;
+    enum vars_side side = x->from_client ? exchange_server_side(x) : x->client_side;
     struct message m;
     int r;
 
@@ -436,7 +260,7 @@ static int write_message(struct exchange *x, const struct picture_list *to,
     struct applied *a;
     int r;
 
-    r = fdpicture_build(x, server_side(x), &to->picture[0], &fd);
+    r = fdpicture_build(x, exchange_server_side(x), &to->picture[0], &fd);
     if (r == 0)
         r = rewrite(x, &to->picture[0]);
     if (r < 0)
@@ -454,11 +278,11 @@ static int write_message(struct exchange *x, const struct picture_list *to,
     if (!a)
         return -ENOMEM;
     fdpicture_move(&x->message_fd, &fd);
-    r = conform(x);
+    r = ask_conform(x);
     if (r == 0)
         r = memory_remember(x, x->rule, x->bindings);
     if (r == 0 && !x->from_client)
-        r = reply_order_own(x, a);
+        r = own_order(x, a);
     if (r < 0)
         return r;
     next_hop(x);
@@ -476,13 +300,13 @@ static int write_nothing(struct exchange *x, enum engine_outcome *ret) {
     if (r < 0)
         return r;
     *ret = x->from_client ? ENGINE_ANSWER : ENGINE_DROP;
-    return x->from_client ? reply_local(x, a) : reply_order_own(x, a);
+    return x->from_client ? reply_local(x, a) : own_order(x, a);
 }
 
 /* Return: 0: *ret is the order; 1: go on; -ENOMEM */
 static int write_out(struct exchange *x, enum engine_outcome *ret) {
     const struct picture_list *to =
-        &x->rule->side[x->from_client ? server_side(x) : x->client_side];
+        &x->rule->side[x->from_client ? exchange_server_side(x) : x->client_side];
 
     if (to->is_null)
         return write_nothing(x, ret);
@@ -528,7 +352,7 @@ int engine_stop_waiting(struct exchange *x) {
 
 /* Return: 0: *ret is the order; -ENOMEM */
 static int next_step(struct exchange *x, enum engine_outcome *ret) {
-    const struct picture_list *steps = &x->rule->side[server_side(x)];
+    const struct picture_list *steps = &x->rule->side[exchange_server_side(x)];
     int r;
 
     x->is_waiting = x->step && !x->is_step_met && x->i <= steps->n;
@@ -537,7 +361,7 @@ static int next_step(struct exchange *x, enum engine_outcome *ret) {
         return 0;
     }
     for (; x->i < steps->n; x->i++) {
-        r = order_ask(x, &steps->picture[x->i]);
+        r = ask_order(x, &steps->picture[x->i]);
         if (r < 0)
             return r;
         if (r > 0)
@@ -566,7 +390,7 @@ static int answer_step(struct exchange *x, const struct message *reply) {
         return 0;
     }
     p = x->step->reply[REPLY_RETURN];
-    r = p ? match_value(&x->arena, server_side(x), p, reply->root, x->bindings) : 0;
+    r = p ? match_value(&x->arena, exchange_server_side(x), p, reply->root, x->bindings) : 0;
     x->i++;
     return r < 0 ? r : 0;
 }
@@ -635,7 +459,7 @@ static int step_on(struct exchange *x, enum engine_outcome *ret) {
     case ENGINE_FIND:
         return find(x, ret);
     case ENGINE_ASKING:
-        r = next_ask(x);
+        r = ask_next(x);
         *ret = ENGINE_ASK;
         if (r == 1)
             choose(x);
@@ -676,9 +500,9 @@ int engine_answer(struct exchange *x, const char *text, size_t n) {
     }
     switch (x->stage) {
     case ENGINE_ASKING:
-        return answer_ask(x, reply);
+        return ask_take(x, reply);
     case ENGINE_CONFORMING:
-        return answer_types(x, reply);
+        return ask_take_types(x, reply);
     case ENGINE_STEPPING:
         return answer_step(x, reply);
     default:

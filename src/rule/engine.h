@@ -151,6 +151,11 @@ int exchange_new(struct engine *e, bool from_client, size_t hop, const char *tex
                  struct exchange **ret_exchange);
 struct exchange *exchange_free(struct exchange *x);
 
+/* the dialect of the server, as the rule at hand has it */
+static inline enum vars_side exchange_server_side(const struct exchange *x) {
+    return x->client_side == VARS_OLD ? VARS_NEW : VARS_OLD;
+}
+
 /* go on until an order is due.  Return: 0 or -ENOMEM */
 int engine_run(struct exchange *x, enum engine_outcome *ret_outcome);
 

@@ -9,6 +9,7 @@
 #include "rule/introspect.h"
 #include "rule/match.h"
 #include "rule/memory.h"
+#include "rule/own.h"
 #include "rule/replies.h"
 
 /* of a command's name, in an error of the shim's own */
@@ -199,8 +200,8 @@ static int back_one(struct exchange *x, size_t hop) {
         return r;
     r = is_success ? memory_remember(x, a->rule, a->bindings) : 0;
     if (r == 0 && is_success)
-        r = reply_order_own(x, a);
-    return r < 0 ? r : reply_order_finally(x, a);
+        r = own_order(x, a);
+    return r < 0 ? r : own_order_finally(x, a);
 }
 
 int reply_back(struct exchange *x, size_t hop) {
@@ -280,9 +281,9 @@ int reply_local(struct exchange *x, const struct applied *a) {
     if (r == 0)
         r = set_reply(x, text.data, text.n);
     if (r == 0 && x->reply.kind == FRAME_RETURN)
-        r = reply_order_own(x, a);
+        r = own_order(x, a);
     if (r == 0)
-        r = reply_order_finally(x, a);
+        r = own_order_finally(x, a);
     return r < 0 || a->hop == 0 ? r : reply_back(x, a->hop - 1);
 }
 

@@ -11,12 +11,6 @@
 /* Return: the rule file at @hop */
 const struct rule_file *reply_file_at(const struct engine *e, size_t hop);
 
-/* order the events and commands of @a's rule.  Return: 0 or -ENOMEM */
-int reply_order_own(struct exchange *x, const struct applied *a);
-
-/* likewise, the commands that follow the reply whatever it says.  Return: 0 or -ENOMEM */
-int reply_order_finally(struct exchange *x, const struct applied *a);
-
 /* note that a rule could not finish */
 void reply_fail(struct exchange *x, const struct rule *rule, const char *why);
 
