@@ -30,6 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("top_builddir", ".")
 SHIM = os.environ.get("QMP_SHIM", os.path.join(BUILD, "qmp-shim"))
 LOAD = os.path.join(BUILD, "tests/bench/load")
+SERIAL = os.path.join(BUILD, "tests/bench/serial")
 RELAY = os.path.join(BUILD, "tests/bench/relay")
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
@@ -52,6 +53,10 @@ SCENES = [
     ("events, 64 KB a write, renamed", "rate",
      ["events", "events=100000", "batch=65536"], RENAMED_EVENT),
     ("replies of 200 KB", "rate", ["batches", "command=x-bench-large", "large=200000"], []),
+    ("200 KB replies, a member added", "rate", ["batches", "command=x-bench-object", "large=200000", "form=object"],
+     ["command=x-bench-added", "form=added"]),
+    ("200 KB replies, 1800 members added", "rate", ["batches", "command=x-bench-large", "large=200000"],
+     ["command=x-bench-each", "form=each"]),
     ("100 connections", "rate", ["many", "connections=100"], []),
     ("1000 connections", "rate", ["many", "connections=1000"], []),
     ("connections set up", "rate", ["setups"], []),
@@ -97,17 +102,15 @@ class Way:
         return out.split()
 
     def cpu_ns(self):
-        """processor time of all its processes; of those that are gone, too"""
-        if not self.process:
-            return 0
-        total = 0
-        for pid in self.processes():
+        """Return: the processor time of each of its processes"""
+        found = {}
+        for pid in self.processes() if self.process else []:
             try:
                 with open("/proc/%s/schedstat" % pid, encoding="ascii") as f:
-                    total += int(f.read().split()[0])
+                    found[pid] = int(f.read().split()[0])
             except OSError:
                 pass
-        return total
+        return found
 
     def memory_kb(self):
         private = 0
@@ -127,11 +130,16 @@ class Way:
 
 
 def write_rules(path, n_rules):
-    """rules that the load does not touch, but for the first two"""
+    """rules that the load does not touch, but for the first few"""
     rules = [
         {"name": "bench-command", "old": {"execute": "x-bench-old", "return": {"old-status": "$s"}},
          "new": {"execute": "x-bench-new", "return": {"status": "$s"}}},
         {"name": "bench-event", "old": {"event": "X_BENCH_OLD"}, "new": {"event": "X_BENCH_NEW"}},
+        {"name": "bench-added", "old": {"execute": "x-bench-added", "return": {"list": "$list", "added": True}},
+         "new": {"execute": "x-bench-object", "return": {"list": "$list"}}},
+        {"name": "bench-each", "old": {"execute": "x-bench-each", "return": [{"...": "$rest", "added": True}, "..."]},
+         "new": {"execute": "x-bench-large", "return": [{"...": "$rest"}, "..."]}},
+        {"name": "bench-schema", "old": {"execute": "x-bench-status"}, "new": {"execute": "query-status"}},
     ][:n_rules]
     for i in range(len(rules), n_rules):
         kind = "event" if i % 2 else "execute"
@@ -149,29 +157,38 @@ def shim(folder, name, server, n_rules=100, *more):
                               "--log-level", "error", *more])
 
 
+def socat(folder, name, server, *options):
+    listen = os.path.join(folder, name)
+    return Way(name, listen, ["socat", *options, "UNIX-LISTEN:%s,fork,backlog=1024" % listen,
+                              "UNIX-CONNECT:" + server])
+
+
 def all_ways(folder, server):
     ways = [Way("direct", server)]
     listen = os.path.join(folder, "relay")
     ways.append(Way("relay", listen, [RELAY, listen, server]))
     if shutil.which("socat"):
-        listen = os.path.join(folder, "socat")
-        ways.append(Way("socat", listen, ["socat", "-b", "65536",
-                                          "UNIX-LISTEN:%s,fork,backlog=1024" % listen,
-                                          "UNIX-CONNECT:" + server]))
+        ways.append(socat(folder, "socat", server, "-b", "65536"))
     ways.append(shim(folder, "qmp-shim", server))
     return ways
 
 
 def measure(way, arguments):
     """one run of the load; Return: its figures"""
-    cpu_ns = way.cpu_ns()
-    run = start(LOAD, *arguments, "ms=%d" % MS, "connect=" + way.listen, stdout=subprocess.PIPE)
-    out = run.communicate()[0]
-    if run.returncode:
+    load = start(LOAD, *arguments, "ms=%d" % MS, "connect=" + way.listen, stdin=subprocess.PIPE,
+                 stdout=subprocess.PIPE)
+    load.stdout.readline()  # it is connected
+    before = way.cpu_ns()
+    load.stdin.write(b"\n")
+    load.stdin.flush()
+    out = load.stdout.readline()
+    after = way.cpu_ns()
+    load.communicate(b"\n")
+    if load.returncode:
         sys.exit("bench: %s: the load failed: %s" % (way.name, " ".join(arguments)))
     figures = json.loads(out)
     figures["rate"] = figures["n"] / figures["seconds"]
-    figures["cpu_ns"] = (way.cpu_ns() - cpu_ns) / figures["n"]
+    figures["cpu_ns"] = sum(ns - before.get(pid, 0) for pid, ns in after.items()) / figures["n"]
     return figures
 
 
@@ -201,6 +218,9 @@ def scene(ways, name, key, arguments, of_shim):
               "cpu_ns": compare(runs, "relay", "cpu_ns")}
     if key == "p50_us":
         result["p99_us"] = compare(runs, "relay", "p99_us")
+    for other in "socat", "socat-8k":
+        if other in runs:
+            result["to_" + other] = {k: compare(runs, other, k)["qmp-shim"]["ratio"] for k in (key, "cpu_ns")}
     tell(result)
     return result
 
@@ -211,10 +231,14 @@ def tell(result):
         unit = "%9.1f us" if result["key"] == "p50_us" else "%10.0f/s"
         cells.append("%s %s x%.3f" % (name, unit % f["median"], f["ratio"]))
     cpu = result["cpu_ns"]["qmp-shim"]
-    print("%-32s %s | cpu %.0f ns x%.3f" % (result["name"], "  ".join(cells), cpu["median"], cpu["ratio"]), flush=True)
+    print("%-34s %s | cpu %.0f ns x%.3f" % (result["name"], "  ".join(cells), cpu["median"], cpu["ratio"]), flush=True)
     if "p99_us" in result:
-        print("%-32s %s" % ("- 99th percentile", "  ".join(
+        print("%-34s %s" % ("- 99th percentile", "  ".join(
             "%s x%.3f" % (name, f["ratio"]) for name, f in result["p99_us"].items())), flush=True)
+    for key in "to_socat", "to_socat-8k":
+        if key in result:
+            print("%-34s %s" % ("- " + key.replace("_", " "), "  ".join("%s x%.3f" % f for f in result[key].items())),
+                  flush=True)
 
 
 def scale_rules(folder, server):
@@ -287,61 +311,136 @@ def record_sessions(folder, server):
     return result
 
 
+def private_kb(way, *arguments):
+    """with many connections that have done something"""
+    idle = start(LOAD, "idle", "connections=%d" % IDLE, "connect=" + way.listen, *arguments,
+                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    idle.stdout.readline()
+    found = way.memory_kb()
+    idle.communicate(b"\n")
+    return found
+
+
 def weigh(ways):
-    """memory: at the start, and for each of many idle connections"""
+    """memory: at the start, for each of many idle connections, and what is kept after a large reply to each"""
     found = {}
     for way in ways:
         if not way.process:
             continue
         before, rss_kb = way.memory_kb(), way.rss_kb()
-        idle = start(LOAD, "idle", "connections=%d" % IDLE, "connect=" + way.listen,
-                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        idle.stdout.readline()
-        found[way.name] = {"rss_kb": rss_kb, "idle_kb": (way.memory_kb() - before) / IDLE}
-        idle.communicate(b"\n")
-        print("%-32s %8.2f kB an idle connection, %d kB before there is one" %
-              (way.name, found[way.name]["idle_kb"], rss_kb), flush=True)
+        idle_kb = private_kb(way)
+        large_kb = private_kb(way, "command=x-bench-large", "large=200000")
+        f = found[way.name] = {"rss_kb": rss_kb, "idle_kb": (idle_kb - before) / IDLE,
+                               "large_kb": (large_kb - idle_kb) / IDLE}
+        print("%-34s %8.2f kB an idle connection, %.2f more after 200 KB, %d kB before there is one" %
+              (way.name, f["idle_kb"], f["large_kb"], rss_kb), flush=True)
     return found
 
 
-def ask_qemu(path, n=1500):
-    """Return: the median time in us that query-status takes"""
-    times = []
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(path)
-        with s.makefile("rb") as lines:
-            lines.readline()
-            s.send(b'{"execute": "qmp_capabilities"}\r\n')
-            lines.readline()
-            for i in range(n):
-                begin = time.perf_counter()
-                s.send(b'{"execute": "query-status", "id": "libvirt-%d"}\r\n' % i)
-                line = lines.readline()
-                times.append((time.perf_counter() - begin) * 1e6)
-                if not line.endswith(b'"id": "libvirt-%d"}\r\n' % i):
-                    sys.exit("bench: wrong reply: %r" % line)
-    return statistics.median(times)
+class Monitor:
+    """a client, past the negotiation"""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("rb")
+        self.lines.readline()
+        self.ask(b"qmp_capabilities", 0)
+
+    def ask(self, command, number):
+        self.socket.send(b'{"execute": "%s", "id": "libvirt-%d"}\r\n' % (command, number))
+        line = self.lines.readline()
+        if not line.endswith(b'"id": "libvirt-%d"}\r\n' % number):
+            sys.exit("bench: wrong reply: %r" % line[:200])
+        return line
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
 
 
-def time_qemu(folder):
-    """a real QEMU, which takes one client after the other, directly and through qmp-shim"""
-    path = os.path.join(folder, "qemu")
-    ways = [Way("direct", path, [shutil.which(QEMU), "-M", "pc", "-nodefaults", "-display", "none", "-S",
-                                 "-m", "64", "-accel", "tcg", "-qmp", "unix:%s,server=on,wait=off" % path])]
+def write_status(path, n=400):
+    """commands for serial"""
+    with open(path, "w", encoding="ascii") as f:
+        for i in range(n):
+            f.write('{"execute": "%s", "id": "libvirt-%d"}\r\n' % ("query-status" if i else "qmp_capabilities", i))
+
+
+def run_serial(way, commands):
+    """one run of commands, one after the other; Return: the figures"""
+    run = start(SERIAL, way.listen, commands, stdout=subprocess.PIPE)
+    out = run.communicate()[0]
+    if run.returncode:
+        sys.exit("bench: %s: the commands failed" % way.name)
+    return json.loads(out)
+
+
+def time_qemu(qemu, folder):
+    """it takes one client after the other, directly and through qmp-shim; Return: of query-status"""
+    ways, commands = [qemu], os.path.join(folder, "status")
+    write_status(commands)
     for name, option in ("qmp-shim", []), ("qmp-shim --compact", ["--compact"]):
         listen = os.path.join(folder, name.replace(" ", ""))
-        ways.append(Way(name, listen, [SHIM, "run", "--listen", listen, "--connect", path, "--no-rules",
+        ways.append(Way(name, listen, [SHIM, "run", "--listen", listen, "--connect", qemu.listen, "--no-rules",
                                        "--log-level", "error", *option]))
     runs = {way.name: [] for way in ways}
-    for _ in range(ROUNDS):
-        for way in ways:
-            runs[way.name].append({"p50_us": ask_qemu(way.listen)})
-    for way in ways:
+    for i in range(LATENCY_ROUNDS):
+        for way in ways[i % len(ways):] + ways[:i % len(ways)]:
+            runs[way.name].append(run_serial(way, commands))
+    for way in ways[1:]:
         way.stop()
-    found = compare(runs, "direct", "p50_us")
-    for name, f in found.items():
-        print("QEMU, %-26s %8.1f us  x%.3f" % (name, f["median"], f["ratio"]), flush=True)
+    return compare(runs, "direct", "p50_us")
+
+
+def doctor_schema(qemu, folder, n=20):
+    """Return: the processor time for a reply to query-qmp-schema that a rule changes"""
+    way = shim(folder, "schema", qemu.listen)
+    monitor = Monitor(way.listen)
+    line = monitor.ask(b"query-qmp-schema", 0)
+    if b'"x-bench-status"' not in line:
+        sys.exit("bench: the schema is not what the rules make of it")
+    before = way.cpu_ns()
+    for i in range(n):
+        monitor.ask(b"query-qmp-schema", i)
+    ns = sum(way.cpu_ns().values()) - sum(before.values())
+    monitor.close()
+    way.stop()
+    return {"bytes": len(line), "cpu_ns": ns / n}
+
+
+def measure_emulator(program, folder, choice):
+    path = os.path.join(folder, "qemu")
+    qemu = Way("direct", path, [program, "-M", "pc", "-nodefaults", "-display", "none", "-S", "-m", "64",
+                                "-accel", "tcg", "-qmp", "unix:%s,server=on,wait=off" % path])
+    found = {}
+    if choice.has("schema"):
+        found["schema"] = doctor_schema(qemu, folder)
+    if choice.has("qemu"):
+        found["status"] = time_qemu(qemu, folder)
+    qemu.stop()
     return found
+
+
+def tell_emulator(version, found):
+    for name, f in found.get("status", {}).items():
+        print("QEMU %-5s %-24s %8.1f us  x%.3f" % (version, name, f["median"], f["ratio"]), flush=True)
+    if "schema" in found:
+        print("QEMU %-5s schema of %d kB, changed: cpu %.2f ms" % (
+            version, found["schema"]["bytes"] / 1000, found["schema"]["cpu_ns"] / 1e6), flush=True)
+
+
+def emulators():
+    """Return: the version and the program of each"""
+    found = []
+    if shutil.which(QEMU):
+        out = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        found.append((".".join(out.split("version ")[1].split(".")[:2]), shutil.which(QEMU)))
+    folder = os.path.join(os.environ.get("QEMU_VERSIONS_DIR", ""), "bin")
+    found += [(version, os.path.join(folder, "qemu-" + version)) for version in ("10.0", "11.1")]
+    missing = [program for _, program in found if not os.path.exists(program)]
+    if missing:
+        print("left out, for they are not there: %s (QEMU_VERSIONS_DIR)" % " ".join(missing), flush=True)
+    return [f for f in found if f[1] not in missing]
 
 
 def machine():
@@ -360,7 +459,7 @@ def slug(name):
     return name.replace(",", "").replace(" ", "-")
 
 
-PARTS = ["memory", *(slug(name) for name, _, _, _ in SCENES), "rules", "kept", "recorded", "qemu", "start"]
+PARTS = ["memory", *(slug(name) for name, _, _, _ in SCENES), "rules", "kept", "recorded", "schema", "qemu", "start"]
 
 
 class Choice:
@@ -386,9 +485,12 @@ def measure_load(result, choice, folder):
     ways = [way for way in all_ways(folder, path) if not choice.lacks(way.name)]
     if choice.has("memory"):
         result["memory"] = weigh(ways)  # before anything else leaves its traces
+    if shutil.which("socat") and not choice.lacks("socat"):
+        ways.append(socat(folder, "socat-8k", path))  # as it is if nothing is said
     for name, key, arguments, of_shim in SCENES:
+        more = [way for way in ways if way.name != "socat-8k" or "200 KB" in name]
         if choice.has(slug(name)):
-            result["scenes"].append(scene(ways, name, key, arguments, of_shim))
+            result["scenes"].append(scene(more, name, key, arguments, of_shim))
     for way in ways:
         way.stop()
     for name, part in ("rules", scale_rules), ("kept", keep_sessions), ("recorded", record_sessions):
@@ -398,9 +500,14 @@ def measure_load(result, choice, folder):
 
 
 def measure_qemu(result, choice, folder):
-    if choice.has("qemu") and shutil.which(QEMU):
-        result["qemu"] = time_qemu(folder)
-    if choice.has("start") and shutil.which(QEMU):
+    """all that is measured with real ones"""
+    if choice.has("qemu") or choice.has("schema"):
+        for version, program in emulators():
+            place = os.path.join(folder, version)
+            os.mkdir(place)
+            result["qemu"][version] = measure_emulator(program, place, choice)
+            tell_emulator(version, result["qemu"][version])
+    if choice.has("start"):
         import start  # it needs what is here
         result["start"] = start.time_all()
 
@@ -412,7 +519,7 @@ def main():
     usage.add_argument("out", nargs="?", default="bench.json")
     given = usage.parse_args()
     choice = Choice(*([p for p in text.split(",") if p] for text in (given.only, given.without)))
-    result = {"machine": machine(), "scenes": []}
+    result = {"machine": machine(), "scenes": [], "qemu": {}}
     with tempfile.TemporaryDirectory() as folder:
         measure_load(result, choice, folder)
         measure_qemu(result, choice, folder)

@@ -1,8 +1,9 @@
 /*
  * load: a stand-in for a QMP server, and clients that measure.  Every reply
  * and every event is compared with what it must be, byte by byte, and a
- * difference ends the run.  It measures; what is measured against what is
- * bench.py's business.
+ * difference ends the run.  A client says when it is connected, and waits for
+ * a line before it begins, and before it goes.  It measures; what is measured
+ * against what is bench.py's business.
  */
 
 #include <errno.h>
@@ -126,8 +127,11 @@ static void stream_expect(struct stream *s, const char *text, size_t n) {
 
 struct server {
     const char *status; /* the return to other commands */
-    char *large;        /* and to x-bench-large; as text */
-    size_t n_large;
+    struct large {      /* and to these; without the last brace */
+        const char *command;
+        char *text;
+        size_t n;
+    } large[2];
     char *out;
     size_t n_out;
 };
@@ -181,12 +185,20 @@ static void server_flood(struct server *s, int fd, const char *command) {
     server_flush(s, fd);
 }
 
+static const struct large *server_large(const struct server *s, const char *command, size_t n) {
+    for (size_t i = 0; i < sizeof(s->large) / sizeof(s->large[0]); i++)
+        if (memmem(command, n, s->large[i].command, strlen(s->large[i].command)))
+            return &s->large[i];
+    return NULL;
+}
+
 static void server_command(struct server *s, int fd, const char *command, size_t n) {
+    const struct large *large = server_large(s, command, n);
     const char *id = memmem(command, n, "\"id\":", 5);
     const char *end = command + n - 1;
 
-    if (memmem(command, n, "x-bench-large", 13))
-        server_put(s, fd, s->large, s->n_large);
+    if (large)
+        server_put(s, fd, large->text, large->n);
     else if (memmem(command, n, "qmp_capabilities", 16) || memmem(command, n, "x-bench-flood", 13))
         server_put(s, fd, "{\"return\": {}", 13);
     else
@@ -271,6 +283,38 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* whoever measures the others can look now, for as long as they like */
+static void client_wait(void) {
+    fflush(stdout);
+    getchar();
+}
+
+static double client_begin(void) {
+    puts("ready");
+    client_wait();
+    return now();
+}
+
+static int compare_us(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* what was measured, while all is still open */
+static void client_report(struct client *c, double begin) {
+    double seconds = now() - begin, p50 = 0, p99 = 0;
+
+    qsort(c->us, c->n_us, sizeof(*c->us), compare_us);
+    if (c->n_us > 0) {
+        p50 = (double)c->us[c->n_us / 2];
+        p99 = (double)c->us[c->n_us - 1 - c->n_us / 100];
+    }
+    printf("{\"n\": %zu, \"bytes\": %zu, \"seconds\": %.6f, \"p50_us\": %.3f, \"p99_us\": %.3f}\n",
+           c->n_done, c->n_bytes, seconds, p50, p99);
+    client_wait();
+}
+
 static void client_sample(struct client *c, double begin) {
     if (c->n_us < LOAD_MAX_SAMPLES)
         c->us[c->n_us++] = (float)((now() - begin) * 1e6);
@@ -308,7 +352,7 @@ static struct stream client_open(const struct client *c) {
 static void client_batches(struct client *c) {
     struct stream s = client_open(c);
     char *text = malloc(c->n_in_flight * LOAD_MAX_TEXT);
-    double begin = now(), t = begin;
+    double begin = client_begin(), t = begin;
 
     do {
         size_t n = 0;
@@ -322,6 +366,7 @@ static void client_batches(struct client *c) {
         client_sample(c, t);
         c->n_id += c->n_in_flight;
     } while (t - begin < c->seconds);
+    client_report(c, begin);
     free(text);
     stream_close(&s);
 }
@@ -329,7 +374,7 @@ static void client_batches(struct client *c) {
 static void client_events(struct client *c) {
     struct stream s = client_open(c);
     char text[LOAD_MAX_TEXT], event[LOAD_MAX_TEXT];
-    double begin = now();
+    double begin = client_begin();
 
     do {
         int n = snprintf(text, sizeof(text),
@@ -347,6 +392,7 @@ static void client_events(struct client *c) {
         c->n_done += c->n_events;
         c->n_bytes += c->n_events * (size_t)n;
     } while (now() - begin < c->seconds);
+    client_report(c, begin);
     stream_close(&s);
 }
 
@@ -364,7 +410,7 @@ static void client_many(struct client *c) {
         event.data.u64 = i;
         epoll_ctl(epoll, EPOLL_CTL_ADD, s[i].fd, &event);
     }
-    begin = now();
+    begin = client_begin();
     for (size_t i = 0; i < c->n_connections; i++)
         send_all(s[i].fd, text, client_write(c, text, ids[i]));
     while (c->n_done % 64 != 0 || now() - begin < c->seconds) {
@@ -376,6 +422,7 @@ static void client_many(struct client *c) {
         client_check(c, &s[i], ids[i]++);
         send_all(s[i].fd, text, client_write(c, text, ids[i]));
     }
+    client_report(c, begin);
     for (size_t i = 0; i < c->n_connections; i++)
         stream_close(&s[i]);
     free(s);
@@ -383,7 +430,7 @@ static void client_many(struct client *c) {
 }
 
 static void client_setups(struct client *c) {
-    double begin = now(), t = begin;
+    double begin = client_begin(), t = begin;
 
     do {
         struct stream s = client_open(c);
@@ -393,9 +440,10 @@ static void client_setups(struct client *c) {
         c->n_done++;
         t = now();
     } while (t - begin < c->seconds);
+    client_report(c, begin);
 }
 
-/* open them, have each of them say something, and wait for a line on stdin */
+/* open them, and have each of them say something */
 static void client_idle(struct client *c) {
     struct stream *s = calloc(c->n_connections, sizeof(*s));
     char text[LOAD_MAX_TEXT];
@@ -404,31 +452,12 @@ static void client_idle(struct client *c) {
         s[i] = client_open(c);
         send_all(s[i].fd, text, client_write(c, text, i));
         client_check(c, &s[i], i);
+        s[i].text = realloc(s[i].text, 1); /* it is not read any more */
     }
-    puts("ready");
-    fflush(stdout);
-    getchar();
+    client_begin();
     for (size_t i = 0; i < c->n_connections; i++)
         stream_close(&s[i]);
     free(s);
-}
-
-static int compare_us(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void client_report(struct client *c, double seconds) {
-    double p50 = 0, p99 = 0;
-
-    qsort(c->us, c->n_us, sizeof(*c->us), compare_us);
-    if (c->n_us > 0) {
-        p50 = (double)c->us[c->n_us / 2];
-        p99 = (double)c->us[c->n_us - 1 - c->n_us / 100];
-    }
-    printf("{\"n\": %zu, \"bytes\": %zu, \"seconds\": %.6f, \"p50_us\": %.3f, \"p99_us\": %.3f}\n",
-           c->n_done, c->n_bytes, seconds, p50, p99);
 }
 
 /* ---- the command line: WHAT KEY=VALUE… ---- */
@@ -438,8 +467,8 @@ static const char *value_of(char **argv, const char *key, const char *otherwise)
 
     for (; *argv; argv++)
         if (strncmp(*argv, key, n) == 0 && (*argv)[n] == '=')
-            return *argv + n + 1;
-    return otherwise;
+            otherwise = *argv + n + 1;
+    return otherwise; /* the last one counts */
 }
 
 static size_t number_of(char **argv, const char *key, size_t otherwise) {
@@ -448,27 +477,41 @@ static size_t number_of(char **argv, const char *key, size_t otherwise) {
     return value ? strtoull(value, NULL, 10) : otherwise;
 }
 
-/* Return: a reply of about @n bytes that looks like the schema's: many small objects; without its last brace */
-static char *make_large(size_t n, size_t *ret_n) {
-    static const char element[] =
-        "{\"name\": \"device-list-properties\", \"meta-type\": \"object\", "
-        "\"members\": [{\"name\": \"type\", \"type\": \"0\"}]}";
-    char *text = malloc(n + LOAD_MAX_TEXT);
-    size_t at = (size_t)sprintf(text, "{\"return\": [%s", element);
+/*
+ * make_large() - a reply of about @n bytes that looks like the schema's: many small objects
+ * @form: list; object: it is in an object; added: likewise, beside a member that the server
+ *        does not send; each: a list, in each of whose elements is such a member
+ *
+ * Return: its text without the last brace.
+ */
+static char *make_large(size_t n, const char *form, size_t *ret_n) {
+    int is_list = strcmp(form, "list") == 0 || strcmp(form, "each") == 0;
+    const char *more = strcmp(form, "each") == 0 ? ", \"added\": true" : "";
+    size_t at, n_element, n_plain = 0;
+    char *text = malloc(2 * n + LOAD_MAX_TEXT), element[LOAD_MAX_TEXT];
 
-    while (at < n)
+    n_element = (size_t)sprintf(element,
+                                "{\"name\": \"device-list-properties\", \"meta-type\": \"object\", "
+                                "\"members\": [{\"name\": \"type\", \"type\": \"0\"}]%s}",
+                                more);
+    at = (size_t)sprintf(text, "{\"return\": %s[%s", is_list ? "" : "{\"list\": ", element);
+    for (; n_plain < n; n_plain += n_element - strlen(more) + 2)
         at += (size_t)sprintf(text + at, ", %s", element);
-    *ret_n = at + (size_t)sprintf(text + at, "]");
+    at += (size_t)sprintf(text + at, "]%s%s", strcmp(form, "added") == 0 ? ", \"added\": true" : "",
+                          is_list ? "" : "}");
+    *ret_n = at;
     return text;
 }
 
 static int run_server(char **argv) {
     struct server s = {
         .status = value_of(argv, "return", "{\"return\": {\"status\": \"running\"}"),
+        .large = {{.command = "x-bench-large"}, {.command = "x-bench-object"}},
         .out = malloc(LOAD_STREAM_BYTES),
     };
 
-    s.large = make_large(number_of(argv, "large", 0), &s.n_large);
+    s.large[0].text = make_large(number_of(argv, "large", 0), "list", &s.large[0].n);
+    s.large[1].text = make_large(number_of(argv, "large", 0), "object", &s.large[1].n);
     server_run(&s, value_of(argv, "listen", "load.sock"));
     return 0;
 }
@@ -495,15 +538,13 @@ static int run_client(const char *what, char **argv) {
         .n_connections = number_of(argv, "connections", 1),
         .us = malloc(LOAD_MAX_SAMPLES * sizeof(float)),
     };
-    double begin = now();
 
     c.n_expect = strlen(c.expect);
     if (n_large > 0)
-        c.expect = make_large(n_large, &c.n_expect);
+        c.expect = make_large(n_large, value_of(argv, "form", "list"), &c.n_expect);
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
         if (strcmp(modes[i].name, what) == 0) {
             modes[i].run(&c);
-            client_report(&c, now() - begin);
             return 0;
         }
     fail("no such mode", what, strlen(what));

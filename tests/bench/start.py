@@ -11,15 +11,11 @@ QEMU than the machine's own.
 
 import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 
 import bench
 
-SERIAL = os.path.join(bench.BUILD, "tests/bench/serial")
 RULES = os.environ.get("QMP_SHIM_RULES_PATH", os.path.join(bench.HERE, "../../rules"))
 N_COMMANDS = 410  # libvirt 9.0 and QEMU 7.2
 CPU = "/machine/unattached/device[0]"
@@ -47,32 +43,23 @@ END = [
 ]
 
 
-def emulators():
-    """Return: the version and the program of each"""
-    found = [("the machine's own", shutil.which(bench.QEMU))]
-    folder = os.path.join(os.environ.get("QEMU_VERSIONS_DIR", ""), "bin")
-    found += [(version, os.path.join(folder, "qemu-" + version)) for version in ("10.0", "11.1")]
-    return [(name, program) for name, program in found if program and os.path.exists(program)]
-
-
 def ask(path, *commands):
-    """Return: what the last one returns, and the greeting's version"""
+    """Return: what the last one returns"""
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(path)
         with s.makefile("rb") as lines:
-            greeting = json.loads(lines.readline())
+            lines.readline()
             for command in commands:
                 s.send(json.dumps(command).encode() + b"\r\n")
                 reply = {}
                 while "return" not in reply:
                     reply = json.loads(lines.readline())
-    version = greeting["QMP"]["version"]["qemu"]
-    return reply["return"], "%d.%d" % (version["major"], version["minor"])
+    return reply["return"]
 
 
 def write_commands(path, qemu):
-    """as libvirt writes them.  Return: the version of the QEMU"""
-    listed, version = ask(qemu, {"execute": "qmp_capabilities"},
+    """as libvirt writes them"""
+    listed = ask(qemu, {"execute": "qmp_capabilities"},
                           {"execute": "qom-list", "arguments": {"path": CPU}})
     names = [p["name"] for p in listed]
     n = N_COMMANDS - len(BEGIN) - len(END)
@@ -81,7 +68,6 @@ def write_commands(path, qemu):
         for i, (name, arguments) in enumerate(BEGIN + gets + END, 1):
             command = {"execute": name, **({"arguments": arguments} if arguments else {}), "id": "libvirt-%d" % i}
             file.write(json.dumps(command, separators=(",", ":")) + "\r\n")
-    return version
 
 
 def start_ways(folder, path):
@@ -97,40 +83,32 @@ def start_ways(folder, path):
     return ways
 
 
-def measure(way, commands):
-    run = bench.start(SERIAL, way.listen, commands, stdout=subprocess.PIPE)
-    out = run.communicate()[0]
-    if run.returncode:
-        sys.exit("bench: %s: the commands failed" % way.name)
-    return {"ms": json.loads(out)["us"] / 1000}
-
-
 def time_starts(folder, program):
-    """Return: the version of this QEMU, and the figures of each way"""
+    """Return: the figures of each way"""
     path, commands = os.path.join(folder, "qemu"), os.path.join(folder, "commands")
     qemu = bench.Way("direct", path, [program, "-M", "pc", "-cpu", "qemu64", "-nodefaults", "-display", "none", "-S",
                                       "-m", "64", "-accel", "tcg", "-qmp", "unix:%s,server=on,wait=off" % path])
-    version = write_commands(commands, path)
+    write_commands(commands, path)
     ways = [qemu] + start_ways(folder, path)
     runs = {way.name: [] for way in ways}
     for i in range(bench.ROUNDS + 1):
         turn = i % len(ways)
         for way in ways[turn:] + ways[:turn]:
-            runs[way.name].append(measure(way, commands))
+            runs[way.name].append(bench.run_serial(way, commands))
     for way in ways:
         way.stop()
-    return version, bench.compare({name: f[1:] for name, f in runs.items()}, "direct", "ms")  # the first warms up
+    return bench.compare({name: f[1:] for name, f in runs.items()}, "direct", "us")  # the first warms up
 
 
 def time_all():
     result = {}
     os.environ["QMP_SHIM_RULES_PATH"] = RULES
-    for _, program in emulators():
+    for version, program in bench.emulators():
         with tempfile.TemporaryDirectory() as folder:
-            version, found = time_starts(folder, program)
+            found = time_starts(folder, program)
         result[version] = found
         for name, f in found.items():
-            print("start, QEMU %-5s %-33s %7.1f ms  x%.3f" % (version, name, f["median"], f["ratio"]), flush=True)
+            print("start, QEMU %-5s %-33s %7.1f ms  x%.3f" % (version, name, f["median"] / 1000, f["ratio"]), flush=True)
     return result
 
 
