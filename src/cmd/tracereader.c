@@ -46,6 +46,11 @@ int tracereader_next(struct tracereader *t, struct record *ret) {
     ssize_t n;
     int r;
 
+    if (t->has_sent) {
+        t->has_sent = false;
+        *ret = t->sent;
+        return 0;
+    }
     arena_deinit(&t->arena);
     t->arena = (struct arena)ARENA_INIT;
     errno = 0;
@@ -60,6 +65,8 @@ int tracereader_next(struct tracereader *t, struct record *ret) {
     r = record_read(&t->arena, t->line, (size_t)n - 1, ret);
     if (r == RECORD_E_VERSION)
         return wrong(t, "a newer qmp-shim wrote this trace");
+    if (r == 0)
+        t->has_sent = record_split(ret, &t->sent);
     return r > 0 ? wrong(t, "this is no line of a trace") : r;
 }
 

@@ -16,6 +16,8 @@ struct tracereader {
     size_t n_line_max;
     size_t n_lines;
     struct arena arena; /* of the record */
+    struct record sent; /* is next when has_sent */
+    bool has_sent;
 };
 
 #define TRACEREADER_INIT                                                                           \

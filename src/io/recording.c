@@ -122,10 +122,8 @@ static void flush_later(struct recording *r) {
     r->is_timing = uv_timer_start(&r->timer, on_timer, RECORDING_FLUSH_MS, 0) == 0;
 }
 
-static void send_line(struct recording *r) {
-    if (r->n_followers == 0)
-        return;
-    buffer_append(&r->waiting, r->line.data, r->line.n);
+static void send_line(struct recording *r, const char *line, size_t n) {
+    buffer_append(&r->waiting, line, n);
     if (buffer_status(&r->waiting) < 0) { /* nobody gets half of it */
         buffer_clear(&r->waiting);
         list_for_each_safe(i, &r->followers)
@@ -136,19 +134,25 @@ static void send_line(struct recording *r) {
 }
 
 void recording_write(struct recording *r, const struct record *record) {
-    bool is_full;
+    bool is_filed = r->file.fd >= 0;
+    struct buffer *b = is_filed ? &r->file.waiting : &r->line;
+    size_t at;
 
     if (!r->is_on)
         return;
-    buffer_clear(&r->line);
-    if (record_write(record, &r->line) < 0) {
+    if (!is_filed)
+        buffer_clear(b);
+    at = b->n;
+    if (record_write(record, b) < 0) {
+        b->n = at; /* half a line */
+        b->failed = false;
         log_write(r->log, LOG_LEVEL_ERROR, "out of memory, a record is missing in the trace");
         return;
     }
     r->is_writing = true;
-    is_full = tracefile_append(&r->file, r->line.data, r->line.n);
-    send_line(r);
-    if (is_full && write_header(r, true) == 0)
+    if (r->n_followers > 0)
+        send_line(r, b->data + at, b->n - at);
+    if (is_filed && tracefile_added(&r->file, b->n - at) && write_header(r, true) == 0)
         tracefile_turn(&r->file, &r->line);
     r->is_writing = false;
     flush_later(r);

@@ -95,14 +95,7 @@ void tracefile_flush(struct tracefile *t) {
         buffer_clear(&t->waiting);
 }
 
-bool tracefile_append(struct tracefile *t, const char *line, size_t n) {
-    if (t->fd < 0)
-        return false;
-    buffer_append(&t->waiting, line, n);
-    if (buffer_status(&t->waiting) < 0) {
-        fail(t, ENOMEM);
-        return false;
-    }
+bool tracefile_added(struct tracefile *t, size_t n) {
     t->n_bytes += n;
     if (t->waiting.n >= TRACEFILE_MAX_WAITING_BYTES)
         tracefile_flush(t);

@@ -18,12 +18,13 @@ enum { TRACEFILE_MAX_WAITING_BYTES = 256 << 10 }; /* gathered; then they are wri
 
 struct tracefile {
     const struct log *log;
-    char *path;            /* NULL: there is none */
-    int fd;                /* -1: not writing */
-    int error;             /* errno: why not; 0: nothing is wrong */
-    uint64_t max_bytes;    /* of one file; 0: any number */
-    uint64_t n_bytes;      /* of this one */
-    struct buffer waiting; /* not written yet */
+    char *path;         /* NULL: there is none */
+    int fd;             /* -1: not writing */
+    int error;          /* errno: why not; 0: nothing is wrong */
+    uint64_t max_bytes; /* of one file; 0: any number */
+    uint64_t n_bytes;   /* of this one */
+    struct buffer
+        waiting; /* lines that are not written yet; nothing is added unless it is writing */
 };
 
 #define TRACEFILE_INIT                                                                             \
@@ -41,10 +42,10 @@ int tracefile_open(struct tracefile *t, const struct log *log, const char *path,
 void tracefile_close(struct tracefile *t);
 
 /*
- * tracefile_append() - a line
+ * tracefile_added() - a line of @n bytes was appended to t->waiting
  * Return: is it full?  Then tracefile_turn() is due, before the next line.
  */
-bool tracefile_append(struct tracefile *t, const char *line, size_t n);
+bool tracefile_added(struct tracefile *t, size_t n);
 
 /* begin anew, with @head */
 void tracefile_turn(struct tracefile *t, const struct buffer *head);

@@ -96,6 +96,7 @@ struct session {
     struct limits limits;
     trace_fn trace;
     void *userdata;
+    const struct trace_item *untold; /* what came and is being looked at; NULL: it was told */
     struct session_time time;
     struct session_stats stats;
 
@@ -130,13 +131,15 @@ struct session {
     bool is_oob;           /* the client asked for out-of-band execution */
     bool has_fds_upstream; /* fds went ahead of the command they are for */
     bool has_told_rules;
-    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED */
+    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT */
     bool is_deny;       /* what cannot be read as a command that rules allow is refused here */
     bool is_refusing;   /* raw bytes that were refused may go on */
     bool is_uncertain;  /* what was sent raw may have got any number of replies */
 };
 
 /* --- session.c --- */
+/* tell the observer, which there is */
+void session_tell(struct session *s, const struct trace_item *item);
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
                    const char *text, size_t n, const char *to_text, size_t n_to_text,
                    const char *note);

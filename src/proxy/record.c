@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "json/escape.h"
 #include "json/reader.h"
 #include "json/value.h"
+#include "proxy/session.h"
 
 static const char *const kind_names[] = {
     [RECORD_OPENED] = "opened",
@@ -30,23 +32,16 @@ static const char *const kind_names[] = {
     [RECORD_OF(TRACE_ENDED)] = "ended",
 };
 
-static const char *const side_names[] = {"client", "server"}; /* by enum side */
+static const char *const side_names[] = {"client",
+                                         "server"}; /* by enum side; as long as each other */
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
 enum {
     MAX_NUMBER_BYTES = 20,
-    MAX_ESCAPED_BYTES = 6, /* \u00FF */
-    PIECE_BYTES = 4096,    /* of a text; room is made for one after the other */
     MAX_MEMBER_BYTES = 64, /* what stands around a value, or is a number */
-};
-
-/* 0: it stands for itself, 1: with a backslash before it, 2: otherwise */
-static const unsigned char escapes[256] = {
-    [0 ... 31] = 2,
-    ['"'] = 1,
-    ['\\'] = 1,
-    [127 ... 255] = 2,
+    MAX_START_BYTES = 6 * MAX_MEMBER_BYTES,
+    PIECE_BYTES = 4096, /* of a text; room is made for one after the other */
 };
 
 static char *put(char *at, const char *text, size_t n) {
@@ -56,48 +51,19 @@ static char *put(char *at, const char *text, size_t n) {
 
 #define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
 
+/* two digits at a time; the first of an odd number of them is alone */
 static char *put_number(char *at, uint64_t number) {
     char digits[MAX_NUMBER_BYTES], *first = digits + sizeof(digits);
 
-    do
-        *--first = (char)('0' + number % 10);
-    while (number /= 10);
+    for (; number >= 10; number /= 100) {
+        unsigned two = (unsigned)(number % 100);
+
+        *--first = (char)('0' + two % 10);
+        *--first = (char)('0' + two / 10);
+    }
+    if (number > 0 || first == digits + sizeof(digits))
+        *--first = (char)('0' + number);
     return put(at, first, (size_t)(digits + sizeof(digits) - first));
-}
-
-static char *put_byte(char *at, unsigned char c) {
-    static const char hex[] = "0123456789ABCDEF";
-
-    if (c == '\n' || c == '\r') {
-        at = PUT(at, "\\");
-        *at = c == '\n' ? 'n' : 'r';
-        return at + 1;
-    }
-    at = PUT(at, "\\u00");
-    at[0] = hex[c >> 4];
-    at[1] = hex[c & 15];
-    return at + 2;
-}
-
-/*
- * Each byte is the character of that number, so that every one survives
- * whatever encoding it is in.  Every other byte or so is a quotation mark,
- * which no processor can foresee: the backslash is written always, and what
- * comes next takes its place if it is not wanted.
- */
-static char *put_piece(char *at, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        if (__builtin_expect(escapes[c] == 2, 0)) {
-            at = put_byte(at, c);
-            continue;
-        }
-        *at = '\\';
-        at += escapes[c];
-        *at++ = (char)c;
-    }
-    return at;
 }
 
 static void written(struct buffer *b, const char *at) {
@@ -111,27 +77,23 @@ static bool has_room(struct buffer *b, size_t n) {
 }
 
 static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
-    size_t n_piece = size_min(n, PIECE_BYTES);
     char *at;
 
-    if (!text || !has_room(b, MAX_MEMBER_BYTES + MAX_ESCAPED_BYTES * n_piece))
+    if (!text || !has_room(b, MAX_MEMBER_BYTES))
         return;
-    at = PUT(b->data + b->n, ", \"");
+    at = PUT(b->data + b->n, ",\"");
     at = put(at, key, strlen(key));
-    at = PUT(at, "\": \"");
-    for (;;) {
-        at = put_piece(at, text, n_piece);
-        written(b, at);
+    written(b, PUT(at, "\":\""));
+    while (n > 0) {
+        size_t n_piece = size_min(n, PIECE_BYTES);
+
+        if (!has_room(b, ESCAPE_ROOM(n_piece)))
+            return;
+        written(b, escape_put(b->data + b->n, text, n_piece));
         text += n_piece;
         n -= n_piece;
-        n_piece = size_min(n, PIECE_BYTES);
-        if (!has_room(b, MAX_MEMBER_BYTES + MAX_ESCAPED_BYTES * n_piece))
-            return;
-        at = b->data + b->n;
-        if (n == 0)
-            break;
     }
-    written(b, PUT(at, "\""));
+    buffer_append(b, "\"", 1);
 }
 
 static void write_string(struct buffer *b, const char *key, const char *text) {
@@ -141,30 +103,29 @@ static void write_string(struct buffer *b, const char *key, const char *text) {
 
 /* what most lines have, in one piece */
 static void write_start(const struct record *r, struct buffer *b) {
-    const char *kind = kind_names[r->kind];
     char *at;
 
-    if (!has_room(b, MAX_MEMBER_BYTES * 6))
+    if (!has_room(b, MAX_START_BYTES))
         return;
     at = PUT(b->data + b->n, "{");
     if (r->kind == RECORD_HEADER) {
-        at = PUT(at, "\"qmp-shim-trace\": ");
+        at = PUT(at, "\"qmp-shim-trace\":");
         at = put_number(at, RECORD_VERSION);
-        at = PUT(at, ", ");
+        at = PUT(at, ",");
     }
-    at = PUT(at, "\"ms\": ");
+    at = PUT(at, "\"ms\":");
     at = put_number(at, r->ms);
-    at = PUT(at, ", \"us\": ");
+    at = PUT(at, ",\"us\":");
     at = put_number(at, (uint64_t)r->us);
     if (r->session) {
-        at = PUT(at, ", \"session\": ");
+        at = PUT(at, ",\"session\":");
         at = put_number(at, r->session);
     }
-    at = PUT(at, ", \"what\": \"");
-    at = put(at, kind, strlen(kind));
+    at = PUT(at, ",\"what\":\"");
+    at = put(at, kind_names[r->kind], strlen(kind_names[r->kind]));
     if (r->side >= 0) {
-        at = PUT(at, "\", \"side\": \"");
-        at = put(at, side_names[r->side], strlen(side_names[r->side]));
+        at = PUT(at, "\",\"side\":\"");
+        at = put(at, side_names[r->side], 6);
     }
     written(b, PUT(at, "\""));
 }
@@ -175,11 +136,11 @@ int record_write(const struct record *r, struct buffer *b) {
     write_string(b, "note", r->note);
     write_string(b, "fds", r->fds);
     if (r->is_part)
-        buffer_append_string(b, ", \"part\": true");
+        buffer_append_string(b, ",\"part\":true");
     if (r->is_blanked)
-        buffer_append_string(b, ", \"blanked\": true");
+        buffer_append_string(b, ",\"blanked\":true");
     if (r->is_continued)
-        buffer_append_string(b, ", \"continued\": true");
+        buffer_append_string(b, ",\"continued\":true");
     write_bytes(b, "text", r->text, r->n_text);
     write_bytes(b, "to", r->to_text, r->n_to_text);
     buffer_append(b, "}\n", 2);
@@ -263,6 +224,7 @@ static int read_texts(struct arena *arena, const struct json *root, struct recor
 static bool is_complete(const struct record *r) {
     switch (r->kind) {
     case RECORD_CAME:
+    case RECORD_OF(TRACE_PASSED):
     case RECORD_OF(TRACE_SENT):
         return r->side >= 0 && r->text;
     case RECORD_OF(TRACE_ENDED):
@@ -270,6 +232,10 @@ static bool is_complete(const struct record *r) {
     default:
         return true;
     }
+}
+
+static bool is_known_version(uint64_t version) {
+    return version >= RECORD_OLDEST_VERSION && version <= RECORD_VERSION;
 }
 
 int record_read(struct arena *arena, const char *line, size_t n, struct record *ret) {
@@ -291,8 +257,18 @@ int record_read(struct arena *arena, const char *line, size_t n, struct record *
     };
     if (ret->kind < 0)
         return RECORD_E_INVALID;
-    if (ret->kind == RECORD_HEADER && read_number(root, "qmp-shim-trace") != RECORD_VERSION)
+    if (ret->kind == RECORD_HEADER && !is_known_version(read_number(root, "qmp-shim-trace")))
         return RECORD_E_VERSION;
     r = read_texts(arena, root, ret);
     return r < 0 || is_complete(ret) ? r : RECORD_E_INVALID;
+}
+
+bool record_split(struct record *r, struct record *ret_sent) {
+    if (r->kind != RECORD_OF(TRACE_PASSED))
+        return false;
+    r->kind = RECORD_CAME;
+    *ret_sent = *r;
+    ret_sent->kind = RECORD_OF(TRACE_SENT);
+    ret_sent->side = (int)side_other((enum side)r->side);
+    return true;
 }

@@ -13,7 +13,7 @@
 #include "base/buffer.h"
 #include "proxy/trace.h"
 
-enum { RECORD_VERSION = 1 };
+enum { RECORD_VERSION = 2, RECORD_OLDEST_VERSION = 1 };
 
 enum record_kind {
     RECORD_OPENED, /* a session begins */
@@ -62,3 +62,11 @@ enum {
  * Return: 0, -ENOMEM, RECORD_E_….
  */
 int record_read(struct arena *arena, const char *line, size_t n, struct record *ret);
+
+/*
+ * record_split() - a message that came and went on as it is, as the two records that it stands for
+ * @r: RECORD_OF(TRACE_PASSED) becomes RECORD_CAME, and @ret_sent is the other one
+ *
+ * Return: was it so?
+ */
+bool record_split(struct record *r, struct record *ret_sent);

@@ -21,6 +21,7 @@ void recorder_deinit(struct recorder *r) {
     for (size_t side = 0; side < 2; side++) {
         stream_deinit(&r->came[side]);
         stream_deinit(&r->sent[side]);
+        buffer_deinit(&r->blanks[side]);
     }
     buffer_deinit(&r->text);
     buffer_deinit(&r->to_text);
@@ -56,23 +57,24 @@ static void emit(struct recorder *r, struct record *record, bool is_command, boo
 
 /* --- bytes ----------------------------------------------------------------------------------------------- */
 
-/*
- * Is it a command of which nothing is secret?  Then it need not be read.
- * @n_blanks: behind the object, which is the last in the text
- */
-static bool has_no_secret(const struct recorder *r, const struct recorder_stream *s,
-                          const struct frame *f, size_t n_blanks) {
-    const char *name;
-
-    if (!r->redact || s->is_part || s->text.failed || !f->has_name || f->is_escaped ||
-        f->is_single_quoted || f->is_ambiguous || f->n_bytes + n_blanks > s->text.n)
+/* Is it a command of which nothing is secret?  Then it need not be read.  @text is all of it */
+static bool has_no_secret(const struct recorder *r, const struct frame *f, const char *text) {
+    if (!r->redact || !f->has_name || f->is_escaped || f->is_single_quoted || f->is_ambiguous)
         return false;
-    name = s->text.data + s->text.n - n_blanks - f->n_bytes + f->name.at;
-    return !json_member_n(r->redact->commands, name, f->name.n);
+    return !redact_has(r->redact, text + f->name.at, f->name.n);
+}
+
+/* the same of what waits in @s, with so many blanks behind it */
+static bool is_harmless(const struct recorder *r, const struct recorder_stream *s,
+                        size_t n_blanks) {
+    const struct frame *f = frame_reader_frame(&s->reader);
+
+    return !s->is_part && !s->text.failed && f->n_bytes + n_blanks <= s->text.n &&
+           has_no_secret(r, f, s->text.data + s->text.n - n_blanks - f->n_bytes);
 }
 
 static void flush(struct recorder *r, struct recorder_stream *s, struct record record,
-                  bool is_message, bool goes_on, bool is_harmless) {
+                  bool is_message, bool goes_on, bool may_have_secret) {
     if (s->text.failed || s->fds.failed)
         r->has_failed = true;
     buffer_append(&s->fds, "", 1);
@@ -80,7 +82,7 @@ static void flush(struct recorder *r, struct recorder_stream *s, struct record r
     record.n_text = s->text.n;
     record.fds = s->fds.n > 1 ? s->fds.data : NULL;
     record.is_part = goes_on;
-    emit(r, &record, s->reader.source == FRAME_CLIENT && !is_harmless,
+    emit(r, &record, s->reader.source == FRAME_CLIENT && may_have_secret,
          is_message && !goes_on && !s->is_part);
     s->is_part = goes_on;
     buffer_clear(&s->text);
@@ -109,12 +111,11 @@ static void add_bytes(struct recorder *r, struct recorder_stream *s, const struc
         }
         buffer_append(&s->text, text, n_piece);
         if (scan == FRAME_OBJECT)
-            flush(r, s, *record, true, false,
-                  has_no_secret(r, s, frame_reader_frame(&s->reader), n_blanks));
+            flush(r, s, *record, true, false, !is_harmless(r, s, n_blanks));
         else if (scan == FRAME_RAW || scan == FRAME_BROKEN)
-            flush(r, s, *record, false, false, false);
+            flush(r, s, *record, false, false, true);
         else if (s->text.n >= RECORDER_MAX_BYTES)
-            flush(r, s, *record, scan == FRAME_PART, scan == FRAME_PART, false);
+            flush(r, s, *record, scan == FRAME_PART, scan == FRAME_PART, true);
     }
 }
 
@@ -127,29 +128,95 @@ static void add_fds(struct recorder *r, struct recorder_stream *s, const struct 
 /* what was begun and will not be finished */
 static void end(struct recorder *r, struct recorder_stream *s, struct record record) {
     if (s->text.n > 0 || s->fds.n > 0)
-        flush(r, s, record, false, false, false);
+        flush(r, s, record, false, false, true);
 }
 
 /* --- what is told ------------------------------------------------------------------------------------------- */
 
-static void tell_bytes(struct recorder *r, const struct trace_item *item,
-                       const struct record *record) {
-    struct recorder_stream *s =
-        item->kind == TRACE_CAME ? &r->came[item->from] : &r->sent[item->from];
+/* blanks that went on, put where what came and what was sent are gathered */
+static void part(struct recorder *r, enum side from) {
+    struct buffer *blanks = &r->blanks[from];
 
+    if (blanks->failed)
+        r->has_failed = true;
+    buffer_append(&r->came[from].text, blanks->data, blanks->n);
+    buffer_append(&r->sent[side_other(from)].text, blanks->data, blanks->n);
+    buffer_clear(blanks);
+}
+
+static void tell_bytes(struct recorder *r, struct recorder_stream *s, const struct trace_item *item,
+                       const struct record *record) {
     add_fds(r, s, item->fds);
-    if (item->frame && !s->reader.is_inside && !s->is_part) {
+    if (item->frame && item->frame->n_bytes == item->n_text && !s->reader.is_inside &&
+        !s->is_part) {
         buffer_append(&s->text, item->text, item->n_text);
-        flush(r, s, *record, true, false, has_no_secret(r, s, item->frame, 0));
+        flush(r, s, *record, true, false, !has_no_secret(r, item->frame, item->text));
         return;
     }
     add_bytes(r, s, record, item->text, item->n_text);
+}
+
+static void tell_came(struct recorder *r, const struct trace_item *item, struct record record) {
+    record.kind = RECORD_CAME;
+    part(r, (enum side)item->from);
+    tell_bytes(r, &r->came[item->from], item, &record);
+}
+
+static void tell_sent(struct recorder *r, enum side to, const struct trace_item *item,
+                      struct record record) {
+    record.kind = RECORD_OF(TRACE_SENT);
+    record.side = (int)to;
+    part(r, side_other(to));
+    tell_bytes(r, &r->sent[to], item, &record);
+}
+
+static bool is_at_rest(const struct recorder_stream *s) {
+    return s->text.n == 0 && s->fds.n == 0 && !s->reader.is_inside && !s->is_part;
+}
+
+/* the same blanks wait on both sides: then what comes next can be told in one, again */
+static void join(struct recorder_stream *came, struct recorder_stream *sent,
+                 struct buffer *blanks) {
+    if (came->text.n == 0 || came->text.n != sent->text.n || blanks->n > 0 ||
+        came->reader.is_inside || sent->reader.is_inside || came->is_part || sent->is_part ||
+        memcmp(came->text.data, sent->text.data, came->text.n) != 0)
+        return;
+    buffer_append(blanks, came->text.data, came->text.n);
+    buffer_clear(&came->text);
+    buffer_clear(&sent->text);
+}
+
+static void tell_went(struct recorder *r, const struct trace_item *item, struct record record) {
+    enum side from = (enum side)item->from, to = side_other(from);
+    struct buffer *blanks = &r->blanks[from];
+
+    join(&r->came[from], &r->sent[to], blanks);
+    if (!is_at_rest(&r->came[from]) || !is_at_rest(&r->sent[to])) {
+        tell_came(r, item, record);
+        tell_sent(r, to, item, record);
+        return;
+    }
+    record.kind = RECORD_OF(TRACE_PASSED);
+    record.text = item->text;
+    record.n_text = item->n_text;
+    if (!item->frame || blanks->n > 0)
+        buffer_append(blanks, item->text, item->n_text);
+    if (!item->frame)
+        return;
+    r->has_failed = r->has_failed || blanks->failed;
+    if (blanks->n > 0 && !blanks->failed) {
+        record.text = blanks->data;
+        record.n_text = blanks->n;
+    }
+    emit(r, &record, from == SIDE_CLIENT && !has_no_secret(r, item->frame, item->text), true);
+    buffer_clear(blanks);
 }
 
 static void tell_end(struct recorder *r, struct record record) {
     struct record came = record;
 
     came.kind = RECORD_CAME;
+    part(r, (enum side)record.side);
     end(r, &r->came[record.side], came);
     emit(r, &record, false, true);
 }
@@ -162,8 +229,13 @@ void recorder_note(struct recorder *r, int kind, const char *note, struct sessio
         struct record rest = {
             .kind = RECORD_CAME, .ms = time.now_ms, .us = time.wall_us, .side = side};
 
+        part(r, (enum side)side);
         end(r, &r->came[side], rest);
-        rest.kind = RECORD_OF(TRACE_SENT);
+    }
+    for (int side = 0; kind == RECORD_CLOSED && side < 2; side++) {
+        struct record rest = {
+            .kind = RECORD_OF(TRACE_SENT), .ms = time.now_ms, .us = time.wall_us, .side = side};
+
         end(r, &r->sent[side], rest);
     }
     emit(r, &record, false, true);
@@ -181,8 +253,13 @@ void recorder_tell(struct recorder *r, const struct trace_item *item, struct ses
     case TRACE_PASSED: /* what came and what is sent tell it */
         return;
     case TRACE_CAME:
+        tell_came(r, item, record);
+        return;
     case TRACE_SENT:
-        tell_bytes(r, item, &record);
+        tell_sent(r, (enum side)item->from, item, record);
+        return;
+    case TRACE_WENT:
+        tell_went(r, item, record);
         return;
     case TRACE_ENDED:
         tell_end(r, record);

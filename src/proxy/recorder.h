@@ -33,8 +33,9 @@ struct recorder {
     recorder_fd_kind_fn fd_kind; /* NULL: all are "fd" */
     void *userdata;
     struct recorder_stream came[2], sent[2]; /* by enum side */
-    struct buffer text, to_text;             /* without secrets */
-    bool has_failed;                         /* out of memory: something is missing */
+    struct buffer blanks[2];     /* that came from there, went on and are not recorded yet */
+    struct buffer text, to_text; /* without secrets */
+    bool has_failed;             /* out of memory: something is missing */
 };
 
 void recorder_init(struct recorder *r, uint64_t session, const struct redact *redact,

@@ -28,6 +28,13 @@ static int check_members(const struct diag_source *source, const struct json *li
     return 0;
 }
 
+/* nearly all commands are told apart from those with secrets by this */
+static uint64_t mark_of(const char *name, size_t n) {
+    return n == 0
+               ? 1
+               : 1ULL << ((n * 5 + (unsigned char)name[0] * 3 + (unsigned char)name[n - 1]) & 63);
+}
+
 int redact_load(struct redact *r, const struct diag_source *source, struct diag_set *diags) {
     struct json_fault where;
     struct json *root;
@@ -43,14 +50,20 @@ int redact_load(struct redact *r, const struct diag_source *source, struct diag_
     r->commands = json_member(root, "commands");
     if (!json_member(root, "qmp-shim-redact") || !r->commands || r->commands->type != JSON_OBJECT)
         return fault(diags, source, root, "this is no list of secrets");
-    for (size_t i = 0; x == 0 && i < r->commands->n_items; i++)
+    for (size_t i = 0; x == 0 && i < r->commands->n_items; i++) {
+        r->marks |= mark_of(r->commands->items[i].key, r->commands->items[i].n_key);
         x = check_members(source, &r->commands->items[i], diags);
+    }
     return x;
 }
 
 void redact_deinit(struct redact *r) {
     arena_deinit(&r->arena);
     *r = (struct redact)REDACT_INIT;
+}
+
+bool redact_has(const struct redact *r, const char *name, size_t n_name) {
+    return r->marks & mark_of(name, n_name) && json_member_n(r->commands, name, n_name);
 }
 
 /* --- a message ---------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "json/diag.h"
@@ -16,6 +17,7 @@
 struct redact {
     struct arena arena;
     const struct json *commands; /* command to list of members; NULL: nothing is secret */
+    uint64_t marks;              /* a bit for the mark of each name, see redact_has() */
 };
 
 #define REDACT_INIT                                                                                \
@@ -34,6 +36,9 @@ enum {
  */
 int redact_load(struct redact *r, const struct diag_source *source, struct diag_set *diags);
 void redact_deinit(struct redact *r);
+
+/* is something secret in commands of this name? */
+bool redact_has(const struct redact *r, const char *name, size_t n_name);
 
 /*
  * redact_text() - a command without what is secret in it

@@ -234,8 +234,13 @@ static void hear_trace(void *userdata, const struct trace_item *item) {
 
 static void hear_record(void *userdata, const struct record *record) {
     struct played *s = userdata;
-    int r = exchanges_add(&s->dialogue[ALIGNMENT_NOW].exchanges, record);
+    struct exchanges *e = &s->dialogue[ALIGNMENT_NOW].exchanges;
+    struct record came = *record, sent;
+    bool has_sent = record_split(&came, &sent);
+    int r = exchanges_add(e, &came);
 
+    if (r == 0 && has_sent)
+        r = exchanges_add(e, &sent);
     if (r < 0)
         s->error = r;
 }

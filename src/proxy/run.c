@@ -32,6 +32,15 @@ int run_end(struct session *s, struct run *run) {
     return r;
 }
 
+/* the observer is told of what passes; @frame is NULL: these are blanks */
+static void tell_went(struct session *s, const char *text, size_t n, const struct frame *frame) {
+    struct trace_item item = {
+        .kind = TRACE_WENT, .from = SIDE_SERVER, .text = text, .n_text = n, .frame = frame};
+
+    if (s->tells_traffic)
+        session_tell(s, &item);
+}
+
 static void extend(struct run *run, const char *text, size_t n) {
     if (run->n == 0)
         run->text = text;
@@ -71,7 +80,7 @@ static void tell_renamed(struct session *s, const char *text, size_t n, const st
     buffer_append(&b, text + end, n - end);
     item.to_text = b.data;
     item.n_to_text = b.n;
-    s->trace(s->userdata, &item);
+    session_tell(s, &item);
 }
 
 static bool is_followed_by_line_end(const char *text, size_t n, size_t n_left) {
@@ -116,8 +125,8 @@ static int take_event(struct session *s, struct run *run, const char *text, size
         extend(run, text, n);
         return RUN_TAKEN;
     case RUN_EVENT_IS_RENAMED:
-        if (!is_followed_by_line_end(text, n, n_left))
-            return RUN_NOT_TAKEN; /* the engine gives it one, whatever it had */
+        if (!is_followed_by_line_end(text, n, n_left) || s->tells_traffic)
+            return RUN_NOT_TAKEN; /* the engine gives it one, whatever it had; and tells what is sent */
         tell_renamed(s, text, n, frame, &run->rename);
         r = take_renamed(s, run, text, n, frame, &run->rename);
         return r < 0 ? r : RUN_TAKEN;
@@ -144,7 +153,7 @@ static int take_object(struct session *s, struct run *run, const char *text, siz
 /* is there anything that a message has to wait for, or to be joined with? */
 static bool is_free(const struct session *s, const struct input *in) {
     return !s->eol && !in->skips_eol && !in->is_streaming && !s->is_streaming && in->tail.n == 0 &&
-           rides_is_empty(&in->rides) && !s->tells_traffic && !compact_is_waiting(&s->compact);
+           rides_is_empty(&in->rides) && !compact_is_waiting(&s->compact);
 }
 
 int run_take(struct session *s, struct run *run, enum frame_scan scan, const char *text, size_t n,
@@ -157,6 +166,7 @@ int run_take(struct session *s, struct run *run, enum frame_scan scan, const cha
         return RUN_NOT_TAKEN;
     *ret_n = n;
     if (scan == FRAME_BLANK) {
+        tell_went(s, text, n, NULL);
         extend(run, text, n);
         return RUN_TAKEN;
     }
@@ -165,6 +175,7 @@ int run_take(struct session *s, struct run *run, enum frame_scan scan, const cha
         return r;
     s->stats.n_messages[SIDE_SERVER]++;
     n_eol = frame_skip_line_end(&in->reader, text + n, n_left - n);
+    tell_went(s, text, n + n_eol, frame_reader_frame(&in->reader));
     extend(run, text + n, n_eol);
     *ret_n = n + n_eol;
     return RUN_TAKEN;

@@ -65,6 +65,16 @@ struct session *session_free(struct session *s) {
     return NULL;
 }
 
+/*
+ * What came is told before what becomes of it.  Till then it may turn out that
+ * it goes on as it is: TRACE_PASSED says nothing else, and does not count.
+ */
+void session_tell(struct session *s, const struct trace_item *item) {
+    if (s->untold && item->kind != TRACE_PASSED)
+        s->trace(s->userdata, steal(s->untold));
+    s->trace(s->userdata, item);
+}
+
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
                    const char *text, size_t n, const char *to_text, size_t n_to_text,
                    const char *note) {
@@ -80,7 +90,7 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
         return;
     if (x && x->applied)
         item.rule = x->applied->rule->name;
-    s->trace(s->userdata, &item);
+    session_tell(s, &item);
 }
 
 int session_select(struct session *s, const struct version *server,
@@ -172,12 +182,10 @@ static bool is_quiet(const struct session *s) {
 
 /* --- telling of traffic: nothing here runs unless somebody asked for it --- */
 
-static void tell_came(struct session *s, enum side from, const char *text, size_t n,
-                      const struct fds *fds, const struct frame *frame) {
-    struct trace_item item = {
-        .kind = TRACE_CAME, .from = from, .text = text, .n_text = n, .fds = fds, .frame = frame};
+static void tell_fds(struct session *s, enum side from, const char *text, const struct fds *fds) {
+    struct trace_item item = {.kind = TRACE_CAME, .from = from, .text = text, .fds = fds};
 
-    s->trace(s->userdata, &item);
+    session_tell(s, &item);
 }
 
 struct traffic {
@@ -202,7 +210,7 @@ static void tell_sent(struct session *s, enum side to, const struct traffic *bef
                 memcmp(item.text, before->text, item.n_text) == 0)
                 item.frame = frame;
             item.fds = n_before == 0 && !fds_is_empty(&g->fds) ? &g->fds : NULL;
-            s->trace(s->userdata, &item);
+            session_tell(s, &item);
         }
         n_before -= size_min(n_before, g->n);
     }
@@ -215,9 +223,26 @@ static struct traffic traffic_now(const struct session *s) {
 static int tell_traffic(struct session *s, const struct traffic *before, int r) {
     if (!s->tells_traffic)
         return r;
+    if (s->untold)
+        s->trace(s->userdata, steal(s->untold));
     tell_sent(s, SIDE_SERVER, before);
     tell_sent(s, SIDE_CLIENT, before);
     return r;
+}
+
+/* Is it all that goes out by now, as it came?  What is borrowed stands where it stood. */
+static bool went_on(const struct session *s, const struct trace_item *came,
+                    const struct traffic *before) {
+    enum side to = side_other((enum side)came->from);
+    const struct out *out = &s->out[to];
+    const struct out_segment *g;
+
+    if (out->n_bytes != before->n[to] + came->n_text ||
+        s->out[came->from].n_bytes != before->n[came->from])
+        return false;
+    g = list_entry(out->segments.prev, struct out_segment, in_out);
+    return g->text + g->n == came->text + came->n_text &&
+           (g->n > came->n_text || (g->n == came->n_text && fds_is_empty(&g->fds)));
 }
 
 void session_tell_traffic(struct session *s, bool is_wanted) {
@@ -243,19 +268,29 @@ int session_tell_active(struct session *s) {
 
 static int feed_piece(struct session *s, enum side from, enum frame_scan scan, const char *text,
                       size_t n) {
+    int r = input_piece(s, from, scan, text, n);
+
+    return r < 0 || is_quiet(s) ? r : settle(s);
+}
+
+static int feed_and_tell(struct session *s, enum side from, enum frame_scan scan, const char *text,
+                         size_t n) {
+    const struct frame *frame = frame_reader_frame(&s->input[from].reader);
+    struct trace_item item = {.kind = TRACE_CAME, .from = from, .text = text, .n_text = n};
     struct traffic before = traffic_now(s);
     int r;
 
-    if (s->tells_traffic) {
-        const struct frame *frame = frame_reader_frame(&s->input[from].reader);
-
-        before.text = text;
-        before.frame = scan == FRAME_OBJECT && frame->n_bytes == n ? frame : NULL;
-        tell_came(s, from, text, n, NULL, before.frame);
+    if (scan == FRAME_OBJECT && frame->n_bytes == n)
+        item.frame = frame;
+    before.text = text;
+    before.frame = item.frame;
+    s->untold = &item;
+    r = feed_piece(s, from, scan, text, n);
+    if (s->untold && (item.frame || scan == FRAME_BLANK) && went_on(s, &item, &before)) {
+        item.kind = TRACE_WENT;
+        s->trace(s->userdata, steal(s->untold));
+        return r;
     }
-    r = input_piece(s, from, scan, text, n);
-    if (r == 0 && !is_quiet(s))
-        r = settle(s);
     return tell_traffic(s, &before, r);
 }
 
@@ -270,7 +305,10 @@ static int feed_next(struct session *s, enum side from, struct run *run, enum fr
         return r;
     *ret_n = n;
     r = run_end(s, run);
-    return r < 0 ? r : feed_piece(s, from, scan, text, n);
+    if (r < 0)
+        return r;
+    return s->tells_traffic ? feed_and_tell(s, from, scan, text, n)
+                            : feed_piece(s, from, scan, text, n);
 }
 
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
@@ -283,7 +321,7 @@ int session_feed(struct session *s, enum side from, const char *text, size_t n, 
     s->time = time;
     s->stats.n_bytes[from] += n;
     if (s->tells_traffic && fds && !fds_is_empty(fds))
-        tell_came(s, from, text, 0, fds, NULL);
+        tell_fds(s, from, text, fds);
     r = rides_add_take(&in->rides, in->tail.n, fds);
     while (r == 0 && n > 0) {
         enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
@@ -328,7 +366,7 @@ int session_end(struct session *s, enum side from, struct session_time time) {
         return 0;
     s->input[from].has_ended = true;
     if (s->tells_traffic)
-        s->trace(s->userdata, &item);
+        session_tell(s, &item);
     return tell_traffic(s, &before, end_input(s, from));
 }
 

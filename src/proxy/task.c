@@ -140,7 +140,7 @@ void task_note_failure(struct session *s, struct task *t) {
     x->failed_rule = NULL;
     s->stats.n_failed++;
     if (s->trace)
-        s->trace(s->userdata, &item);
+        session_tell(s, &item);
 }
 
 /* --- to the server ----------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ enum trace_kind {
     TRACE_CAME, /* text is a piece of what came: a message, part of one, or what stands between two; fds came with it */
     TRACE_SENT, /* text is what is to be sent next to from, fds with it */
     TRACE_ENDED, /* from sends no more */
+    TRACE_WENT, /* TRACE_CAME and TRACE_SENT in one: text is an object, or blanks behind one, and goes on as it is */
 };
 
 struct fds;
@@ -43,7 +44,8 @@ struct trace_item {
     const char *note;      /* why */
     const struct fds *fds; /* TRACE_CAME, TRACE_SENT: those of its first byte; NULL: none */
     const struct frame *
-        frame; /* likewise: text is one object, the whole of it, and this is known; NULL: not so, or not known */
+        frame; /* likewise: text is one object, the whole of it, and this is known; NULL: not so, or not known;
+                  TRACE_WENT: there may be a line end behind it, and NULL: text is blanks */
     bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
 };
 

@@ -65,6 +65,54 @@ TEST(record, all_members_survive_a_line) {
     arena_deinit(&arena);
 }
 
+/* each kind of byte at each place, in texts of each length up to some blocks */
+TEST(record, every_text_survives_wherever_a_byte_to_be_escaped_stands) {
+    static const char odd[] = "\"\\\n\r\0\x1F\x7F\x80\xFF ";
+
+    for (size_t n = 1; n < 70; n++)
+        for (size_t i = 0; i < n * (sizeof(odd) - 1); i++) {
+            struct arena arena = ARENA_INIT;
+            struct buffer line = BUFFER_INIT;
+            char bytes[70];
+            struct record r = {.kind = RECORD_CAME, .text = bytes, .n_text = n}, back;
+
+            memset(bytes, i % 2 ? 'x' : '"', sizeof(bytes));
+            bytes[i % n] = odd[i / n];
+            cr_assert(eq(int, record_write(&r, &line), 0));
+            cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
+            cr_assert(back.n_text == n && memcmp(back.text, bytes, n) == 0, "%zu of %zu", i, n);
+            buffer_deinit(&line);
+            arena_deinit(&arena);
+        }
+}
+
+TEST(record, numbers_of_each_length_survive) {
+    for (uint64_t number = 1; number < UINT64_MAX / 10; number = number * 10 + 9) {
+        struct arena arena = ARENA_INIT;
+        struct buffer line = BUFFER_INIT;
+        struct record r = {.kind = RECORD_OPENED, .ms = number - 1, .session = number, .side = -1},
+                      back;
+
+        cr_assert(eq(int, record_write(&r, &line), 0));
+        cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
+        cr_assert(back.ms == number - 1 && back.session == number);
+        buffer_deinit(&line);
+        arena_deinit(&arena);
+    }
+}
+
+TEST(record, what_went_on_as_it_is_stands_for_two_records) {
+    struct record r = {
+        .kind = RECORD_OF(TRACE_PASSED), .side = SIDE_CLIENT, .text = "x", .n_text = 1};
+    struct record sent;
+
+    cr_assert(record_split(&r, &sent));
+    cr_assert(r.kind == RECORD_CAME && r.side == SIDE_CLIENT);
+    cr_assert(sent.kind == RECORD_OF(TRACE_SENT) && sent.side == SIDE_SERVER &&
+              sent.text == r.text);
+    cr_assert(eq(int, record_split(&r, &sent), false));
+}
+
 static int read_text(const char *line) {
     struct arena arena = ARENA_INIT;
     struct record r;
@@ -86,10 +134,11 @@ TEST(record, a_line_of_anything_else_is_refused) {
            RECORD_E_INVALID));
 }
 
-TEST(record, a_header_of_a_later_version_is_told_apart) {
+TEST(record, a_header_of_a_later_version_is_told_apart_and_an_older_one_is_read) {
     cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 1, \"what\": \"header\"}"), 0));
+    cr_assert(eq(int, read_text("{\"qmp-shim-trace\": 2, \"what\": \"header\"}"), 0));
     cr_assert(
-        eq(int, read_text("{\"qmp-shim-trace\": 2, \"what\": \"header\"}"), RECORD_E_VERSION));
+        eq(int, read_text("{\"qmp-shim-trace\": 3, \"what\": \"header\"}"), RECORD_E_VERSION));
     cr_assert(eq(int, read_text("{\"what\": \"header\"}"), RECORD_E_VERSION));
 }
 
@@ -170,8 +219,10 @@ TEST(redact, a_file_of_anything_else_is_refused) {
 
 /* what was recorded, a line each: kind, side, text */
 static void keep(void *userdata, const struct record *r) {
-    static const char *const kinds[] = {
-        [RECORD_CLOSED] = "closed", [RECORD_CAME] = "came", [RECORD_OF(TRACE_SENT)] = "sent"};
+    static const char *const kinds[] = {[RECORD_CLOSED] = "closed",
+                                        [RECORD_CAME] = "came",
+                                        [RECORD_OF(TRACE_SENT)] = "sent",
+                                        [RECORD_OF(TRACE_PASSED)] = "passed"};
     struct buffer *b = userdata;
 
     buffer_printf(b, "%s%s %d \"%.*s\"%s\n", kinds[r->kind], r->is_part ? "+" : "", r->side,
@@ -240,6 +291,54 @@ TEST(recorder, fds_stand_with_the_message_they_came_with) {
     tell(&r, TRACE_CAME, SIDE_CLIENT, "{}", NULL);
     recorder_deinit(&r);
     expect_kept(&kept, "came 0 \"{}\"fd fd\ncame 0 \"{}\"\n");
+}
+
+/* as a session tells it: an object, or blanks when @kind is 0 */
+static void tell_went(struct recorder *r, int side, enum frame_kind kind, const char *text) {
+    struct frame frame = {.kind = kind, .n_bytes = strlen(text)};
+    struct trace_item item = {.kind = TRACE_WENT,
+                              .from = side,
+                              .text = text,
+                              .n_text = strlen(text),
+                              .frame = kind ? &frame : NULL};
+
+    recorder_tell(r, &item, (struct session_time){1, 2});
+}
+
+TEST(recorder, what_goes_on_as_it_is_is_recorded_once) {
+    struct buffer kept = BUFFER_INIT;
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell_went(&r, SIDE_CLIENT, FRAME_COMMAND, "{}");
+    tell_went(&r, SIDE_CLIENT, FRAME_UNKNOWN, "\n");
+    tell_went(&r, SIDE_CLIENT, FRAME_COMMAND, "{ }");
+    tell_went(&r, SIDE_CLIENT, FRAME_UNKNOWN, " ");
+    recorder_note(&r, RECORD_CLOSED, NULL, (struct session_time){1, 2});
+    recorder_deinit(&r);
+    expect_kept(&kept, "passed 0 \"{}\"\npassed 0 \"\n{ }\"\n"
+                       "came 0 \" \"\nsent 1 \" \"\nclosed -1 \"\"\n");
+}
+
+TEST(recorder, what_goes_on_before_and_behind_what_does_not_loses_nothing) {
+    struct buffer kept = BUFFER_INIT;
+    struct recorder r;
+
+    recorder_init(&r, 1, NULL, keep, &kept);
+    tell_went(&r, SIDE_CLIENT, FRAME_COMMAND, "{}");
+    tell_went(&r, SIDE_CLIENT, FRAME_UNKNOWN, "\n");
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "{\"a\": 1}", NULL);
+    tell(&r, TRACE_SENT, SIDE_SERVER, "{\"b\": 1}", NULL);
+    tell_went(&r, SIDE_CLIENT, FRAME_UNKNOWN, "\r");
+    tell(&r, TRACE_CAME, SIDE_CLIENT, "\n", NULL);
+    tell_went(&r, SIDE_CLIENT, FRAME_COMMAND, "{  }");
+    tell_went(&r, SIDE_CLIENT, FRAME_UNKNOWN, "\t");
+    tell_went(&r, SIDE_CLIENT, FRAME_COMMAND, "{   }");
+    recorder_deinit(&r);
+    expect_kept(&kept, "passed 0 \"{}\"\n"
+                       "came 0 \"\n{\"a\": 1}\"\nsent 1 \"\n{\"b\": 1}\"\n"
+                       "came 0 \"\r\n{  }\"\nsent 1 \"\r{  }\"\n"
+                       "passed 0 \"\t{   }\"\n");
 }
 
 static void count(void *userdata, const struct record *r) {
