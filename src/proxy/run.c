@@ -175,7 +175,9 @@ int run_take(struct session *s, struct run *run, enum frame_scan scan, const cha
         return r;
     s->stats.n_messages[SIDE_SERVER]++;
     n_eol = frame_skip_line_end(&in->reader, text + n, n_left - n);
-    tell_went(s, text, n + n_eol, frame_reader_frame(&in->reader));
+    tell_went(s, text, n, frame_reader_frame(&in->reader));
+    if (n_eol > 0)
+        tell_went(s, text + n, n_eol, NULL);
     extend(run, text + n, n_eol);
     *ret_n = n + n_eol;
     return RUN_TAKEN;

@@ -45,7 +45,7 @@ struct trace_item {
     const struct fds *fds; /* TRACE_CAME, TRACE_SENT: those of its first byte; NULL: none */
     const struct frame *
         frame; /* likewise: text is one object, the whole of it, and this is known; NULL: not so, or not known;
-                  TRACE_WENT: there may be a line end behind it, and NULL: text is blanks */
+                  TRACE_WENT: NULL: text is blanks */
     bool is_repeated; /* TRACE_FAILED: this rule has failed in this session before */
 };
 

@@ -41,6 +41,21 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def spread(records):
+    """what came and went on as it is, as the two records that it stands for"""
+    for record in records:
+        if record["what"] == "passed":
+            yield {**record, "what": "came"}
+            yield {**record, "what": "sent", "side": "server" if record["side"] == "client" else "client"}
+        else:
+            yield record
+
+
+def spreads(function):
+    """its list of records, spread()"""
+    return lambda *args, **more: list(spread(function(*args, **more)))
+
+
 class Missing(Exception):
     """Something that the test needs is not on this machine."""
 

@@ -69,6 +69,7 @@ def with_stage(function):
 
 
 def labels(records, what="came"):
+    records = qmplive.spread(records)
     return [json.loads(r["text"]).get("execute") for r in records if r["what"] == what and r["side"] == "client"]
 
 
@@ -158,7 +159,7 @@ def _(stage):
     until(lambda: stage.status()["followers"] == 1, "the follower")
     stage.client.command("query-name", id=7)
     stage.client.command("object-add", arguments={"qom-type": "secret", "id": "s", "props": {"data": "geheim"}})
-    until(lambda: follower.said().count('"sent"') >= 4, "what was said")
+    until(lambda: sum(follower.said().count(what) for what in ('"sent"', '"passed"')) >= 4, "what was said")
     records = [json.loads(line) for line in follower.said().splitlines()]
     check_equal((records[0]["what"], labels(records)), ("header", ["query-name", "object-add"]))
     assert "geheim" not in follower.said()
@@ -185,7 +186,7 @@ def _(stage):
     program("trace", "stop", stage.path)
     stage.client.command("query-version")
     for follower in followers:
-        until(lambda f=follower: f.said().count('"sent"') >= 6, "all of it")
+        until(lambda f=follower: sum(f.said().count(what) for what in ('"sent"', '"passed"')) >= 6, "all of it")
         check_equal(labels([json.loads(line) for line in follower.said().splitlines()]), ["query-name", "query-status", "query-version"])
     check_equal(labels(trace.read(path)), ["query-status"])
     stage.end()
