@@ -51,11 +51,6 @@ def spread(records):
             yield record
 
 
-def spreads(function):
-    """its list of records, spread()"""
-    return lambda *args, **more: list(spread(function(*args, **more)))
-
-
 class Missing(Exception):
     """Something that the test needs is not on this machine."""
 

@@ -38,6 +38,7 @@ def read(path):
 
 def texts(records, what, side):
     """The bytes, put together again."""
+    records = qmplive.spread(records)
     return "".join(r.get("text", "") for r in records if r["what"] == what and r.get("side") == side).encode("latin-1")
 
 
