@@ -273,6 +273,11 @@ static int feed_piece(struct session *s, enum side from, enum frame_scan scan, c
     return r < 0 || is_quiet(s) ? r : settle(s);
 }
 
+/* @came stays until it is told, at the latest by tell_traffic() */
+static void tell_later(struct session *s, const struct trace_item *came) {
+    s->untold = came;
+}
+
 static int feed_and_tell(struct session *s, enum side from, enum frame_scan scan, const char *text,
                          size_t n) {
     const struct frame *frame = frame_reader_frame(&s->input[from].reader);
@@ -284,7 +289,7 @@ static int feed_and_tell(struct session *s, enum side from, enum frame_scan scan
         item.frame = frame;
     before.text = text;
     before.frame = item.frame;
-    s->untold = &item;
+    tell_later(s, &item);
     r = feed_piece(s, from, scan, text, n);
     if (s->untold && (item.frame || scan == FRAME_BLANK) && went_on(s, &item, &before)) {
         item.kind = TRACE_WENT;
