@@ -1,5 +1,6 @@
 /*
- * The client's scanner is three machines, one on top of the other:
+ * The client's scanner, for all that frame_quick.c leaves to it, is three
+ * machines, one on top of the other:
  *
  *   lexer    bytes to tokens (lexer.h)
  *   count    brackets and limits: where QEMU thinks that a message ends

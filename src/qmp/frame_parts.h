@@ -61,10 +61,8 @@ static inline enum use frame_string_use(const struct frame_reader *r, bool is_ke
 static inline void frame_string_begin(struct frame_reader *r, enum use use, size_t at) {
     r->use = use;
     r->token_at = at;
-    if (use == USE_KEY) {
-        memset(r->key_text, 0, sizeof(r->key_text));
+    if (use == USE_KEY)
         r->n_key_text = 0;
-    }
 }
 
 /* more of the string being read: only of a key is it kept */
@@ -83,6 +81,65 @@ static inline void frame_string_is_escaped(struct frame_reader *r) {
         r->frame.is_escaped = true;
 }
 
+/* ---- what the top level says, noted in a frame ---- */
+
+/* a key that tells the kind; of two kinds the first one counts.  Return: what its value is for */
+static inline enum key frame_note_kind(struct frame *f, enum frame_kind kind, enum key key) {
+    if (f->kind != FRAME_UNKNOWN) {
+        f->is_ambiguous = true;
+        return KEY_OTHER;
+    }
+    f->kind = kind;
+    return key;
+}
+
+static inline enum key frame_note_id_key(struct frame *f) {
+    if (f->has_id)
+        f->is_ambiguous = true;
+    return f->has_id ? KEY_OTHER : KEY_ID;
+}
+
+/* any key; it has no backslash.  By lengths, since it is done for every key of every message */
+static inline enum key frame_note_key(struct frame *f, const char *text, size_t n) {
+    switch (n) {
+    case 2:
+        return memcmp(text, "id", 2) == 0 ? frame_note_id_key(f) : KEY_OTHER;
+    case 3:
+        return memcmp(text, "QMP", 3) == 0 ? frame_note_kind(f, FRAME_GREETING, KEY_OTHER)
+                                           : KEY_OTHER;
+    case 5:
+        if (memcmp(text, "event", 5) == 0)
+            return frame_note_kind(f, FRAME_EVENT, KEY_NAME);
+        return memcmp(text, "error", 5) == 0 ? frame_note_kind(f, FRAME_ERROR, KEY_OTHER)
+                                             : KEY_OTHER;
+    case 6:
+        return memcmp(text, "return", 6) == 0 ? frame_note_kind(f, FRAME_RETURN, KEY_OTHER)
+                                              : KEY_OTHER;
+    case 7:
+        return memcmp(text, "execute", 7) == 0 ? frame_note_kind(f, FRAME_COMMAND, KEY_NAME)
+                                               : KEY_OTHER;
+    case 8:
+        return memcmp(text, "exec-oob", 8) == 0 ? frame_note_kind(f, FRAME_COMMAND_OOB, KEY_NAME)
+                                                : KEY_OTHER;
+    default:
+        return KEY_OTHER;
+    }
+}
+
+/* the value of such a key, @n bytes at @text, the object's @at-th byte; a name has no backslash */
+static inline void frame_note_value(struct frame *f, enum key key, size_t at, const char *text,
+                                    size_t n) {
+    if (key == KEY_ID) {
+        f->id = (struct frame_slice){at, n};
+        f->has_id = true;
+    } else if (key == KEY_NAME && *text == '"') {
+        f->name = (struct frame_slice){at + 1, n - 2};
+        f->has_name = true;
+    }
+}
+
+/* ---- the same as it comes, byte by byte ---- */
+
 /* a value at the top level ended just before @at */
 static inline void frame_value_end(struct frame_reader *r, size_t at) {
     if (r->key != KEY_ID)
@@ -99,19 +156,8 @@ static inline void frame_name_end(struct frame_reader *r, size_t at) {
 }
 
 /* the key in r->key_text is whole */
-void frame_key_end(struct frame_reader *r);
-
-/* the same of a key that stands in one piece; it has no backslash */
-static inline void frame_key_whole(struct frame_reader *r, const char *text, size_t n) {
-    static const uint16_t lengths = 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8;
-
-    r->key = KEY_OTHER;
-    if (n >= 16 || !(lengths >> n & 1)) /* no key that matters is as long as this one */
-        return;
-    frame_string_begin(r, USE_KEY, 0);
-    frame_string_append(r, text, n);
-    frame_key_end(r);
-    r->use = USE_VALUE;
+static inline void frame_key_end(struct frame_reader *r) {
+    r->key = (uint8_t)frame_note_key(&r->frame, r->key_text, r->n_key_text);
 }
 
 /* a key or value at the top level that is a string ended just before @at */

@@ -143,16 +143,6 @@ static inline const char *plain_nested(struct frame_reader *r, const char *value
     return r->depth == 1 ? value + 1 + n : NULL;
 }
 
-/* the value of a key that matters stands from @value to @end; @at: of its first byte */
-static inline void plain_value(struct frame_reader *r, const char *value, const char *end,
-                               size_t at) {
-    if (r->key == KEY_NAME && *value == '"') {
-        r->frame.name = (struct frame_slice){at + 1 - r->object_at, (size_t)(end - value) - 2};
-        r->frame.has_name = true;
-    }
-    frame_value_end(r, at + (size_t)(end - value));
-}
-
 /*
  * One member at @text.  The name of a command or event has no backslash here,
  * nor has a key; what is not as plain is left to those that look at each byte.
@@ -172,7 +162,7 @@ static inline const char *server_member(struct frame_reader *r, const char *text
     n_key = (size_t)(at - key);
     value = at + 2 + (at[2] == ' ');
     if (*value == '{' || *value == '[') {
-        frame_key_whole(r, key, n_key);
+        r->key = (uint8_t)frame_note_key(&r->frame, key, n_key);
         r->value_at = text_at + (size_t)(value - text);
         next = plain_nested(r, value, end);
         if (!next)
@@ -182,11 +172,12 @@ static inline const char *server_member(struct frame_reader *r, const char *text
         if (!next)
             return NULL;
         next += *value == '"';
-        frame_key_whole(r, key, n_key);
+        r->key = (uint8_t)frame_note_key(&r->frame, key, n_key);
         r->value_at = text_at + (size_t)(value - text);
     }
     if (r->key != KEY_OTHER)
-        plain_value(r, value, next, r->value_at);
+        frame_note_value(&r->frame, r->key, r->value_at - r->object_at, value,
+                         (size_t)(next - value));
     return next;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "qmp/frame_quick.h"
 #include "test.h"
 
 /* a byte's outcome: b(lank), r(aw), o(bject), its last byte O, or X where it breaks */
@@ -586,4 +587,177 @@ TEST(frame, server_bytes_are_never_broken) {
         scan_piece(&r, text, sizeof(text), marks, &frame);
         cr_assert(eq(ptr, memchr(marks, 'X', sizeof(marks)), NULL));
     }
+}
+
+/* ---- the ordinary object, in one go ---- */
+
+static size_t quick(const char *text, struct frame *ret_frame) {
+    char *copy = malloc(strlen(text)); /* exactly sized, so that reading beyond is seen */
+    size_t n;
+
+    memcpy(copy, text, strlen(text));
+    n = frame_quick(copy, strlen(text), ret_frame);
+    free(copy);
+    return n;
+}
+
+TEST(frame, ordinary_objects_are_read_in_one_go) {
+    static const char *const ordinary[] = {
+        "{}",
+        "{ }",
+        "{\"execute\": \"query-status\"}",
+        "{\"execute\":\"x\",\"id\":\"libvirt-12\"}",
+        "{\"execute\": \"x\", \"arguments\": {\"a\": [1, {\"b\": [], \"c\": {}}], \"d\": null}, \"id\": -0}",
+        "{\"exec-oob\" : \"x\" ,\t\"control\":{\"a\": true, \"b\\n\": false}\r\n}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(ordinary); i++) {
+        struct frame f;
+
+        cr_assert(eq(sz, quick(ordinary[i], &f), strlen(ordinary[i])), "%s", ordinary[i]);
+        scan_object(FRAME_CLIENT, ordinary[i]);
+    }
+}
+
+TEST(frame, objects_that_are_not_ordinary_are_left_to_the_lexer) {
+    static const char *const others[] = {
+        "{",
+        "{\"a\"",
+        "{\"a\":1",
+        "{\"a\":\"\\",
+        "{'a':1}",
+        "{\"a\":1.5}",
+        "{\"a\":1e5}",
+        "{\"a\":01}",
+        "{\"a\":-}",
+        "{\"a\":tru}",
+        "{\"a\":nulls}",
+        "{\"a\":\"\\u0041\"}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":\"\xc3\xa9\"}",
+        "{\"a\":\"\n\"}",
+        "{\"\\/\":1}",
+        "{\"execute\":\"a\\/\"}",
+        "{\"a\":1,}",
+        "{,}",
+        "{\"a\":[1,]}",
+        "{\"a\":[}}",
+        "{\"a\":{]}",
+        "{\"a\":1 2}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{\"a\":}",
+        "{\"a\":\f1}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        struct frame f;
+
+        cr_assert(eq(sz, quick(others[i], &f), 0), "%s", others[i]);
+    }
+}
+
+TEST(frame, depth_of_what_is_read_in_one_go_is_limited) {
+    for (size_t depth = FRAME_QUICK_MAX_DEPTH - 1; depth <= FRAME_QUICK_MAX_DEPTH + 1; depth++) {
+        char text[MAX_TEXT] = "{\"a\":", marks[MAX_TEXT] = "";
+        size_t n = strlen(text), n_nested = depth - 1;
+        struct frame f;
+
+        memset(text + n, '[', n_nested);
+        memset(text + n + n_nested, ']', n_nested);
+        strcpy(text + n + 2 * n_nested, "}");
+        memset(marks, 'o', strlen(text) - 1);
+        cr_assert(eq(sz, quick(text, &f), depth <= FRAME_QUICK_MAX_DEPTH ? strlen(text) : 0));
+        scan(FRAME_CLIENT, text, strcat(marks, "O"));
+    }
+}
+
+/* @text in one piece, where it may be read in one go, and byte by byte, where it never is */
+static void is_same_bytewise(const char *text, size_t n) {
+    char whole[MAX_TEXT], bytes[MAX_TEXT];
+    struct frame_reader a, b;
+    struct frame frame_a = {0}, frame_b = {0};
+
+    frame_reader_init(&a, FRAME_CLIENT);
+    frame_reader_init(&b, FRAME_CLIENT);
+    scan_piece(&a, text, n, whole, &frame_a);
+    for (size_t i = 0; i < n; i++)
+        scan_piece(&b, text + i, 1, bytes + i, &frame_b);
+    cr_assert(memcmp(whole, bytes, n) == 0, "%.*s", (int)n, text);
+    if (bytes[n - 1] == 'O') /* of an object that breaks, more is known while it is a part */
+        cr_assert(is_same_frame(&frame_a, &frame_b), "%.*s", (int)n, text);
+    cr_assert(eq(int, frame_reader_is_fresh(&a), frame_reader_is_fresh(&b)));
+}
+
+static unsigned int next_random(unsigned int *state) {
+    *state = *state * 1103515245 + 12345;
+    return *state >> 16;
+}
+
+TEST(frame, what_is_read_in_one_go_is_what_the_lexer_reads) {
+    static const char *const tokens[] = {
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        " ",
+        "\r\n",
+        "{\"execute\": \"x-y\"",
+        ", \"id\": 1",
+        "}{",
+        "\"a\": ",
+        "\"id\":",
+        "\"event\":",
+        "\"execute\":",
+        "\"a-longer-key-than-16\": ",
+        "[]",
+        "{}",
+        "\"a\"",
+        "\"",
+        "\\",
+        "\\n",
+        "\\u0041",
+        "'b'",
+        "true",
+        "null",
+        "fals",
+        "0",
+        "-12",
+        "1.5",
+        "e3",
+        "\x7f",
+        "\xc3\xa9",
+        "\xff",
+        "\t",
+        "\001",
+    };
+    static const char *const ends[] = {"", "}", "}}", "]}", "\"}", "}\n"};
+    unsigned int state = 7;
+
+    for (size_t round = 0; round < 200000; round++) {
+        char text[MAX_TEXT] = "";
+        size_t n_tokens = next_random(&state) % 14;
+
+        strcat(text, next_random(&state) % 4 ? "{" : "{\"execute\":\"a\",");
+        for (size_t i = 0; i < n_tokens; i++)
+            strcat(text, tokens[next_random(&state) % ARRAY_SIZE(tokens)]);
+        strcat(text, ends[next_random(&state) % ARRAY_SIZE(ends)]);
+        is_same_bytewise(text, strlen(text));
+    }
+}
+
+TEST(frame, a_byte_changed_in_an_ordinary_object_is_read_alike) {
+    static const char object[] =
+        "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iothread\", \"n\": [-10, 0, true, "
+        "{\"s\": null}], \"b\": false}, \"id\": \"libvirt-391\"}";
+    char text[sizeof(object)];
+
+    for (size_t i = 0; i < sizeof(object) - 1; i++)
+        for (int c = 0; c < 256; c++) {
+            memcpy(text, object, sizeof(object));
+            text[i] = (char)c;
+            is_same_bytewise(text, sizeof(object) - 1);
+        }
 }
