@@ -12,12 +12,6 @@
  */
 enum { ARENA_FIRST_BYTES = 992, ARENA_N_FIRST = 4, ARENA_LAST_BYTES = 64 * 1024 };
 
-struct arena_chunk {
-    struct arena_chunk *next;
-    size_t n, cap; /* bytes given out, bytes there are */
-    max_align_t data[];
-};
-
 void arena_deinit(struct arena *a) {
     struct arena_chunk *c;
 
@@ -42,7 +36,8 @@ static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
     size_t usual = a->n_bytes < ARENA_N_FIRST * ARENA_FIRST_BYTES
                        ? ARENA_FIRST_BYTES
                        : size_min(a->n_bytes, ARENA_LAST_BYTES);
-    size_t cap = size_max(n_bytes, usual);
+    /* a multiple of the alignment, as what is given out is */
+    size_t cap = size_max(n_bytes, usual) / sizeof(max_align_t) * sizeof(max_align_t);
     struct arena_chunk *c;
 
     if (cap > SIZE_MAX - sizeof(*c))
@@ -57,29 +52,19 @@ static struct arena_chunk *arena_grow(struct arena *a, size_t n_bytes) {
     return c;
 }
 
-void *arena_take(struct arena *a, size_t n_bytes) {
-    struct arena_chunk *c = a->chunks;
+void *arena_take_more(struct arena *a, size_t n_bytes) {
     size_t n;
-    void *p;
+    struct arena_chunk *c;
 
     if (n_bytes > SIZE_MAX - sizeof(max_align_t))
         return NULL;
     n = (n_bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-    if (!c || c->cap - c->n < n) {
-        c = arena_grow(a, n);
-        if (!c)
-            return NULL;
-    }
-    p = (char *)c->data + c->n;
-    c->n += n;
+    c = arena_grow(a, n);
+    if (!c)
+        return NULL;
+    c->n = n;
     a->n_bytes += n;
-    return p;
-}
-
-void *arena_alloc(struct arena *a, size_t n_bytes) {
-    void *p = arena_take(a, n_bytes);
-
-    return p ? memset(p, 0, n_bytes) : NULL;
+    return c->data;
 }
 
 char *arena_copy(struct arena *a, const char *text, size_t n) {

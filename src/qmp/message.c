@@ -8,12 +8,13 @@
 
 static const struct {
     const char *key;
+    size_t n_key;
     enum frame_kind kind;
     bool has_name;
 } kinds[] = {
-    {"execute", FRAME_COMMAND, true}, {"exec-oob", FRAME_COMMAND_OOB, true},
-    {"return", FRAME_RETURN, false},  {"error", FRAME_ERROR, false},
-    {"event", FRAME_EVENT, true},     {"QMP", FRAME_GREETING, false},
+    {"execute", 7, FRAME_COMMAND, true}, {"exec-oob", 8, FRAME_COMMAND_OOB, true},
+    {"return", 6, FRAME_RETURN, false},  {"error", 5, FRAME_ERROR, false},
+    {"event", 5, FRAME_EVENT, true},     {"QMP", 3, FRAME_GREETING, false},
 };
 
 /* rules know "execute" only */
@@ -24,15 +25,26 @@ static void unify_oob(const struct json *member) {
     m->n_key = strlen("execute");
 }
 
+/* Return: the first of kinds[] that @root has a member for; ARRAY_SIZE(kinds): none */
+static size_t first_kind(const struct json *root, const struct json **ret_member) {
+    size_t first = ARRAY_SIZE(kinds);
+
+    for (size_t k = 0; k < root->n_items; k++)
+        for (size_t i = 0; i < first; i++)
+            if (root->items[k].n_key == kinds[i].n_key &&
+                memcmp(root->items[k].key, kinds[i].key, kinds[i].n_key) == 0) {
+                *ret_member = &root->items[k];
+                first = i;
+            }
+    return first;
+}
+
 static int find_kind(struct message *m) {
     const struct json *member = NULL;
-    size_t i;
+    size_t i = first_kind(m->root, &member);
 
-    for (i = 0; i < ARRAY_SIZE(kinds) && !member; i++)
-        member = json_member(m->root, kinds[i].key);
-    if (!member)
+    if (i == ARRAY_SIZE(kinds))
         return MESSAGE_E_INVALID;
-    i--;
     m->kind = kinds[i].kind;
     if (m->kind == FRAME_COMMAND && json_member(m->root, "exec-oob"))
         return MESSAGE_E_INVALID;
@@ -155,15 +167,56 @@ static void added_id(struct buffer *b, const char *text, size_t n, const char *i
     buffer_append(b, text + end, n - end);
 }
 
-int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n,
-                   const char *id, size_t n_id) {
+/* Return: where the plain string or number that ends before @end begins; 0: there is none */
+static size_t scalar_start(const char *text, size_t end) {
+    size_t at = end;
+
+    if (text[end - 1] == '"') {
+        for (at = end - 1; at > 0 && text[at - 1] != '"'; at--)
+            if (text[at - 1] == '\\')
+                return 0;
+        return at > 0 ? at - 1 : 0;
+    }
+    while (at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9')
+        at--;
+    return at < end ? at : 0;
+}
+
+/*
+ * Mostly the id is the last member, and then found from the end: which of
+ * the quotes there open and which close is certain from there, and the last
+ * brace is that of the top level.
+ */
+static bool find_last_id(const char *text, size_t n, struct frame_slice *ret) {
+    static const char name[] = ", \"id\": ";
+    size_t n_name = sizeof(name) - 1, at;
+
+    if (n < 2)
+        return false;
+    at = scalar_start(text, n - 1);
+    if (at < n_name || memcmp(text + at - n_name, name, n_name) != 0)
+        return false;
+    *ret = (struct frame_slice){at, n - 1 - at};
+    return true;
+}
+
+static struct frame_slice find_id(enum frame_source source, const char *text, size_t n) {
     struct frame_reader reader;
-    struct frame_slice old;
+    struct frame_slice id;
     size_t n_scanned;
 
+    /* a client may say it twice, and then the first one counts */
+    if (source == FRAME_SERVER && find_last_id(text, n, &id))
+        return id;
     frame_reader_init(&reader, source);
     frame_scan(&reader, text, n, &n_scanned);
-    old = frame_reader_frame(&reader)->id;
+    return frame_reader_frame(&reader)->id;
+}
+
+int message_put_id(struct buffer *b, enum frame_source source, const char *text, size_t n,
+                   const char *id, size_t n_id) {
+    struct frame_slice old = find_id(source, text, n);
+
     if (old.n == 0 && id) {
         added_id(b, text, n, id, n_id);
     } else if (old.n == 0) {

@@ -2,18 +2,22 @@
 
 #include <string.h>
 
+/* in one piece: there is one for each message and each part of it that is tried */
 struct bindings *bindings_new(struct arena *arena, const struct vars *vars,
                               struct bindings *outer) {
-    struct bindings *b = arena_alloc(arena, sizeof(*b));
+    size_t n_values = vars->n + 1, n_rows = vars->n_groups + 1;
+    struct bindings *b;
 
+    b = arena_alloc(arena, sizeof(*b) + n_values * sizeof(*b->value) + n_rows * sizeof(*b->rows) +
+                               n_values * sizeof(*b->is_weak));
     if (!b)
         return NULL;
     b->vars = vars;
     b->outer = outer;
-    b->value = arena_alloc(arena, (vars->n + 1) * sizeof(*b->value));
-    b->is_weak = arena_alloc(arena, (vars->n + 1) * sizeof(*b->is_weak));
-    b->rows = arena_alloc(arena, (vars->n_groups + 1) * sizeof(*b->rows));
-    return b->value && b->is_weak && b->rows ? b : NULL;
+    b->value = (const struct json **)(b + 1);
+    b->rows = (struct bindings_rows **)(b->value + n_values);
+    b->is_weak = (bool *)(b->rows + n_rows);
+    return b;
 }
 
 void bindings_join(struct bindings *b, const struct bindings *fork) {

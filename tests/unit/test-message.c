@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/util.h"
 #include "json/writer.h"
 #include "qmp/message.h"
 
@@ -131,4 +132,53 @@ TEST(message, its_kind_is_told_without_reading_it) {
     cr_assert(eq(int, message_kind(late, sizeof(late)), FRAME_RETURN));
     cr_assert(eq(int, message_kind("{\"id\": 1, \"error\": {}}", 23), FRAME_ERROR));
     cr_assert(eq(int, message_kind("{}", 2), FRAME_UNKNOWN));
+}
+
+/* a server's message is read from its end where that is certain, a client's never */
+static void check_same_id_from_the_end(const char *text, const char *id) {
+    struct buffer ahead = BUFFER_INIT, from_end = BUFFER_INIT;
+    size_t n = strlen(text), n_id = id ? strlen(id) : 0;
+
+    cr_assert(eq(int, message_put_id(&ahead, FRAME_CLIENT, text, n, id, n_id), 0));
+    cr_assert(eq(int, message_put_id(&from_end, FRAME_SERVER, text, n, id, n_id), 0));
+    cr_assert(ahead.n == from_end.n && memcmp(ahead.data, from_end.data, ahead.n) == 0,
+              "%s becomes %.*s", text, (int)from_end.n, from_end.data);
+    buffer_deinit(&ahead);
+    buffer_deinit(&from_end);
+}
+
+TEST(message, id_is_the_same_one_from_whichever_end_it_is_sought) {
+    static const char *const texts[] = {
+        "{\"return\": {}, \"id\": \"qmp-shim:1\"}",
+        "{\"return\": {}, \"id\": \"\"}",
+        "{\"return\": {}, \"id\": 0}",
+        "{\"return\": {}, \"id\": 1234567890}",
+        "{\"return\": {}, \"id\": -12}",
+        "{\"return\": {}, \"id\": 1.5}",
+        "{\"return\": {}, \"id\": 1e2}",
+        "{\"return\": {}, \"id\": true}",
+        "{\"return\": {}, \"id\": \"a\\\"\"}",
+        "{\"return\": {}, \"id\": \"a\\\\\"}",
+        "{\"return\": {}, \"id\": \"\\\", \\\"id\\\": \\\"x\"}",
+        "{\"return\": {}, \"x\": \", \\\"id\\\": \\\"x\"}",
+        "{\"return\": \", \", \"id\": \", \"}",
+        "{\"return\": {}, \"xid\": 7}",
+        "{\"return\": {}, \"x\\\"id\": 7}",
+        "{\"return\": {\"a\": 1, \"id\": 7}}",
+        "{\"return\": [1, \"id\", 7], \"x\": 7}",
+        "{\"return\": {}, \"id\": {\"a\": 1, \"id\": 7}}",
+        "{\"id\": 7, \"return\": {}}",
+        "{\"id\": 7, \"return\": {}, \"x\": 7}",
+        "{\"id\": 7}",
+        "{\"return\": {}, \"id\":7}",
+        "{\"return\": {},\"id\": 7}",
+        "{\"return\": {}, \"id\": 7 }",
+        "{\"return\": {}}",
+        "{}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        check_same_id_from_the_end(texts[i], "\"other\"");
+        check_same_id_from_the_end(texts[i], NULL);
+    }
 }
