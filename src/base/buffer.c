@@ -9,7 +9,8 @@
 enum { BUFFER_FIRST_BYTES = 256 };
 
 void buffer_deinit(struct buffer *b) {
-    free(b->data);
+    if (!b->is_lent)
+        free(b->data);
     *b = (struct buffer)BUFFER_INIT;
 }
 
@@ -29,9 +30,12 @@ int buffer_reserve(struct buffer *b, size_t n) {
     if (n > SIZE_MAX / 4 - b->n)
         goto fail;
     cap = size_max(size_max(b->cap * 2, b->n + n), BUFFER_FIRST_BYTES);
-    data = realloc(b->data, cap);
+    data = realloc(b->is_lent ? NULL : b->data, cap);
     if (!data)
         goto fail;
+    if (b->is_lent && b->n > 0)
+        memcpy(data, b->data, b->n);
+    b->is_lent = false;
     b->data = data;
     b->cap = cap;
     return 0;
@@ -73,6 +77,8 @@ int buffer_status(const struct buffer *b) {
 }
 
 char *buffer_steal_string(struct buffer *b) {
+    if (b->is_lent) /* what is given away is on the heap */
+        buffer_reserve(b, b->cap + 1);
     buffer_append(b, "", 1);
     if (b->failed)
         return NULL;

@@ -13,13 +13,22 @@
 struct buffer {
     char *data;
     size_t n, cap;
-    bool failed; /* out of memory once: every later append does nothing */
+    bool failed;  /* out of memory once: every later append does nothing */
+    bool is_lent; /* data is the caller's room */
 };
 
 #define BUFFER_INIT                                                                                \
     { 0 }
 
 void buffer_deinit(struct buffer *b);
+
+/*
+ * an empty buffer that begins in @room, which must stay as long as the buffer is used there
+ * Most of what is written for a moment is short, and then needs no malloc().
+ */
+static inline struct buffer buffer_in(char *room, size_t n_room) {
+    return (struct buffer){.data = room, .cap = n_room, .is_lent = true};
+}
 
 /* forget the content, keep the memory */
 void buffer_clear(struct buffer *b);

@@ -119,7 +119,8 @@ static int hold_reply(struct session *s, struct task *t, const char *text, size_
 
 /* the reply goes back through the rules, and to the client */
 static int give_reply(struct session *s, struct task *t, const char *text, size_t n) {
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
     struct exchange *x = t->exchange;
     bool is_changed = false;
     int r;

@@ -61,6 +61,7 @@ struct task {
     bool is_oob;
     bool is_blocking; /* in-band commands wait behind it */
     bool is_answer;   /* the reply was made here; what is in flight only tells when its turn is */
+    char raw_room[240], id_room[48]; /* of raw and id, while they are as short as most are */
 };
 
 enum deferred_kind {

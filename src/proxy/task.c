@@ -29,6 +29,8 @@ static struct task *task_new(struct session *s, enum task_kind kind) {
         return NULL;
     t->kind = kind;
     t->deadline_ms = UINT64_MAX;
+    t->raw = buffer_in(t->raw_room, sizeof(t->raw_room));
+    t->id = buffer_in(t->id_room, sizeof(t->id_room));
     list_init(&t->parked);
     list_append(&s->tasks, &t->in_session);
     return t;
@@ -167,7 +169,8 @@ static size_t write_id(char *id, uint64_t number) {
 static int send_tracked(struct session *s, struct task *t, const char *text, size_t n,
                         bool is_own) {
     enum frame_source source = text == t->raw.data ? FRAME_CLIENT : FRAME_SERVER;
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
     struct rides none = RIDES_INIT;
     struct fds fds = rides_last(&t->rides);
     char id[48];

@@ -228,7 +228,8 @@ static int take_text(struct exchange *x, const struct buffer *text, const struct
 
 /* the message as the other side's picture shows it.  Return: 0, -ENOMEM, BUILD_E_UNBOUND */
 static int rewrite(struct exchange *x, const struct picture *write) {
-    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer text = buffer_in(room, sizeof(room));
     enum vars_side side = x->from_client ? exchange_server_side(x) : x->client_side;
     struct message m;
     int r;

@@ -79,7 +79,8 @@ static const struct pattern *crossed(const struct picture *client, enum reply_ki
 static int write_reply(struct exchange *x, const struct applied *a, const struct rule *rule,
                        const struct pattern *write, const struct pattern *read,
                        const struct bindings *b) {
-    _cleanup_(buffer_deinit) struct buffer text = BUFFER_INIT;
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer text = buffer_in(room, sizeof(room));
     int r;
 
     r = build_value(&x->arena,

@@ -69,3 +69,24 @@ TEST(buffer, steal_string_gives_a_string_and_leaves_it_empty) {
     free(s);
     buffer_deinit(&b);
 }
+
+TEST(buffer, begins_in_the_room_that_was_lent_and_leaves_it_when_it_is_full) {
+    char room[8];
+    struct buffer b = buffer_in(room, sizeof(room));
+    char *text;
+
+    buffer_append_string(&b, "12345678");
+    cr_assert(eq(ptr, b.data, room));
+    buffer_append_string(&b, "9");
+    cr_assert(ne(ptr, b.data, room));
+    cr_assert(b.n == 9 && memcmp(b.data, "123456789", 9) == 0);
+    buffer_deinit(&b);
+
+    b = buffer_in(room, sizeof(room));
+    buffer_append_string(&b, "short");
+    text = buffer_steal_string(&b);
+    cr_assert(ne(ptr, text, room));
+    cr_assert(eq(str, text, "short"));
+    free(text);
+    buffer_deinit(&b);
+}
