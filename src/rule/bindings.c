@@ -2,28 +2,29 @@
 
 #include <string.h>
 
+/* of what stands behind struct bindings, from value on */
+static size_t values_size(const struct vars *vars) {
+    return (vars->n + 1) * (sizeof(const struct json *) + sizeof(bool)) +
+           (vars->n_groups + 1) * sizeof(struct bindings_rows *);
+}
+
 /* in one piece: there is one for each message and each part of it that is tried */
 struct bindings *bindings_new(struct arena *arena, const struct vars *vars,
                               struct bindings *outer) {
-    size_t n_values = vars->n + 1, n_rows = vars->n_groups + 1;
-    struct bindings *b;
+    struct bindings *b = arena_alloc(arena, sizeof(*b) + values_size(vars));
 
-    b = arena_alloc(arena, sizeof(*b) + n_values * sizeof(*b->value) + n_rows * sizeof(*b->rows) +
-                               n_values * sizeof(*b->is_weak));
     if (!b)
         return NULL;
     b->vars = vars;
     b->outer = outer;
     b->value = (const struct json **)(b + 1);
-    b->rows = (struct bindings_rows **)(b->value + n_values);
-    b->is_weak = (bool *)(b->rows + n_rows);
+    b->rows = (struct bindings_rows **)(b->value + vars->n + 1);
+    b->is_weak = (bool *)(b->rows + vars->n_groups + 1);
     return b;
 }
 
 void bindings_join(struct bindings *b, const struct bindings *fork) {
-    memcpy(b->value, fork->value, b->vars->n * sizeof(*b->value));
-    memcpy(b->is_weak, fork->is_weak, b->vars->n * sizeof(*b->is_weak));
-    memcpy(b->rows, fork->rows, (b->vars->n_groups + 1) * sizeof(*b->rows));
+    memcpy(b->value, fork->value, values_size(b->vars));
 }
 
 struct bindings *bindings_fork(struct arena *arena, const struct bindings *b) {
