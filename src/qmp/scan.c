@@ -51,18 +51,17 @@ static size_t plain_skip_string(struct scan *s, const char *text, size_t n) {
     return size_min(i, n);
 }
 
-static size_t plain_nested(struct scan *s, const char *text, size_t n) {
+static size_t plain_nested(struct scan *s, const char *text, size_t at, size_t n) {
     static const uint8_t special[256] = {['"'] = 1, ['{'] = 2, ['['] = 2, ['}'] = 3, [']'] = 3};
-    size_t i = 0;
 
-    while (i < n && s->depth > 0) {
+    while (at < n && s->depth > 0) {
         if (s->is_in_string)
-            i += plain_skip_string(s, text + i, n - i);
-        while (i < n && !special[(unsigned char)text[i]])
-            i++;
-        if (i == n)
+            at += plain_skip_string(s, text + at, n - at);
+        while (at < n && !special[(unsigned char)text[at]])
+            at++;
+        if (at == n)
             break;
-        switch (special[(unsigned char)text[i++]]) {
+        switch (special[(unsigned char)text[at++]]) {
         case 1:
             s->is_in_string = true;
             break;
@@ -74,7 +73,7 @@ static size_t plain_nested(struct scan *s, const char *text, size_t n) {
             break;
         }
     }
-    return i;
+    return at;
 }
 
 static bool plain_is_there(void) {
@@ -90,6 +89,13 @@ enum { SCAN_BLOCK = 64 };
 /* a bit for each byte of a block, the first one's is the lowest */
 struct block {
     uint64_t quotes, backslashes, opens, closes;
+};
+
+/* struct scan, for those who calculate */
+struct state {
+    size_t depth;
+    uint64_t inside; /* all ones in a string */
+    bool is_escaped;
 };
 
 /*
@@ -126,57 +132,84 @@ static inline size_t block_end(size_t depth, uint64_t opens, uint64_t closes) {
     return 0;
 }
 
+/* the first @n bytes of a block that has no more: behind them is nothing */
+static inline struct block block_first(struct block b, size_t n) {
+    uint64_t bits = ((uint64_t)1 << n) - 1;
+
+    return (struct block){b.quotes & bits, b.backslashes & bits, b.opens & bits, b.closes & bits};
+}
+
+/* the last @n bytes of a block, as if they were the first */
+static inline struct block block_last(struct block b, size_t n) {
+    size_t by = SCAN_BLOCK - n;
+
+    return (struct block){b.quotes >> by, b.backslashes >> by, b.opens >> by, b.closes >> by};
+}
+
+/* a block with a backslash outside of strings, where it takes nothing with it: this is no JSON */
+static size_t block_plain(struct state *state, const char *text, size_t n) {
+    struct scan s = {state->depth, state->inside, state->is_escaped};
+
+    n = plain_nested(&s, text, 0, n);
+    *state = (struct state){s.depth, 0 - (uint64_t)s.is_in_string, s.is_escaped};
+    return n;
+}
+
 /*
- * What is left of a text, less than a block, is made one with blanks.  Only
- * the two bits of state are wrong afterwards if it ends within a string, and
- * so those are taken from where it ends.
+ * What is left of a text, less than a block, is read with what stands before
+ * it, if there is enough of that.
  *
  * A macro of functions, because those that calculate must be compiled for
  * the same machine as those that load.
  */
 #define SCAN_DEFINE_WAY(way, target)                                                               \
-    target static inline size_t way##_block(struct scan *s, const char *text, size_t n) {          \
-        struct block b = way##_load(text);                                                         \
-        uint64_t inside, escaped = 0, opens, closes;                                               \
+    target static inline size_t way##_block(struct state *s, struct block b, const char *text,     \
+                                            size_t n) {                                            \
+        uint64_t inside, opens, closes, escaped;                                                   \
         bool is_escaped = s->is_escaped;                                                           \
-        size_t n_closes;                                                                           \
                                                                                                    \
-        if (b.backslashes | is_escaped)                                                            \
+        if (__builtin_expect(b.backslashes != 0 || is_escaped, false)) {                           \
             escaped = block_escaped(b.backslashes, &is_escaped);                                   \
-        inside = way##_prefix_xor(b.quotes & ~escaped) ^ (0 - (uint64_t)s->is_in_string);          \
-        if (b.backslashes & ~inside) /* it takes nothing with it outside of strings: no JSON */    \
-            return plain_nested(s, text, n);                                                       \
+            b.quotes &= ~escaped;                                                                  \
+            is_escaped = n < SCAN_BLOCK ? escaped >> n & 1 : is_escaped;                           \
+        }                                                                                          \
+        inside = way##_prefix_xor(b.quotes) ^ s->inside;                                           \
+        if (__builtin_expect((b.backslashes & ~inside) != 0, false))                               \
+            return block_plain(s, text, n);                                                        \
         opens = b.opens & ~inside;                                                                 \
         closes = b.closes & ~inside;                                                               \
-        n_closes = (size_t)__builtin_popcountll(closes);                                           \
-        if (s->depth <= n_closes) {                                                                \
+        if (__builtin_expect(way##_may_end(s->depth, opens, closes), false)) {                     \
             size_t n_end = block_end(s->depth, opens, closes);                                     \
                                                                                                    \
             if (n_end > 0) {                                                                       \
-                *s = (struct scan){.depth = 0};                                                    \
+                *s = (struct state){.depth = 0};                                                   \
                 return n_end;                                                                      \
             }                                                                                      \
         }                                                                                          \
-        s->depth = s->depth + (size_t)__builtin_popcountll(opens) - n_closes;                      \
-        s->is_in_string = inside >> (n - 1) & 1;                                                   \
-        s->is_escaped = n < SCAN_BLOCK ? escaped >> n & 1 : is_escaped;                            \
+        s->depth += (size_t)__builtin_popcountll(opens) - (size_t)__builtin_popcountll(closes);    \
+        s->inside = 0 - (inside >> 63);                                                            \
+        s->is_escaped = is_escaped;                                                                \
         return n;                                                                                  \
     }                                                                                              \
                                                                                                    \
-    target static size_t way##_nested(struct scan *s, const char *text, size_t n) {                \
+    target static inline struct block way##_rest(const char *text, size_t at, size_t n) {          \
         char rest[SCAN_BLOCK];                                                                     \
-        struct scan state = *s; /* in registers */                                                 \
-        size_t i = 0;                                                                              \
                                                                                                    \
-        while (n - i >= SCAN_BLOCK && state.depth > 0)                                             \
-            i += way##_block(&state, text + i, SCAN_BLOCK);                                        \
-        if (i < n && state.depth > 0) {                                                            \
-            memset(rest, ' ', sizeof(rest));                                                       \
-            memcpy(rest, text + i, n - i);                                                         \
-            i += way##_block(&state, rest, n - i);                                                 \
-        }                                                                                          \
-        *s = state;                                                                                \
-        return i;                                                                                  \
+        if (n >= SCAN_BLOCK)                                                                       \
+            return block_last(way##_load(text + n - SCAN_BLOCK), n - at);                          \
+        memcpy(rest, text + at, n - at);                                                           \
+        return block_first(way##_load(rest), n - at);                                              \
+    }                                                                                              \
+                                                                                                   \
+    target static size_t way##_nested(struct scan *scan, const char *text, size_t at, size_t n) {  \
+        struct state s = {scan->depth, 0 - (uint64_t)scan->is_in_string, scan->is_escaped};        \
+                                                                                                   \
+        while (n - at >= SCAN_BLOCK && s.depth > 0)                                                \
+            at += way##_block(&s, way##_load(text + at), text + at, SCAN_BLOCK);                   \
+        if (at < n && s.depth > 0)                                                                 \
+            at += way##_block(&s, way##_rest(text, at, n), text + at, n - at);                     \
+        *scan = (struct scan){s.depth, s.inside & 1, s.is_escaped};                                \
+        return at;                                                                                 \
     }
 
 /* SSE2: every x86-64 has it */
@@ -218,44 +251,84 @@ static inline uint64_t sse2_prefix_xor(uint64_t bits) {
     return bits;
 }
 
+static inline bool sse2_may_end(size_t depth, uint64_t opens, uint64_t closes) {
+    (void)opens;
+    return depth <= (size_t)__builtin_popcountll(closes);
+}
+
 static bool sse2_is_there(void) {
     return true;
 }
 
 SCAN_DEFINE_WAY(sse2, )
 
-/* AVX2, with the carry-less product of the bits and of all ones, which is their prefix XOR */
+/*
+ * BMI2: whether the end is in the block is a question that the number of its
+ * brackets leaves open for every third block, at random, and a processor that
+ * guesses wrong has lost more than the answer costs.  So put the brackets
+ * together, a bit each, and look up how deep eight of them go down.
+ */
 
-#define SCAN_AVX2 __attribute__((target("avx2,pclmul,popcnt,bmi,bmi2,lzcnt")))
+#define SCAN_BMI2 __attribute__((target("pclmul,popcnt,bmi,bmi2")))
 
-SCAN_AVX2 static inline uint64_t avx2_equal(const __m256i v[2], char c) {
-    __m256i all = _mm256_set1_epi8(c);
+/* by eight brackets, the first is the lowest bit, 1 opens: how far they go down at most; less than 0: above */
+static const int8_t lowest_table[256] = {
+    8, 6,  6, 4,  6, 4,  4, 2,  6, 4,  4, 2,  4, 2,  2, 0,  6, 4,  4, 2,  4, 2,  2, 0,  4, 2,
+    2, 0,  2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,  1, -1, 4, 2,  2, 0,
+    2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,
+    1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1,
+    3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 7, 5,
+    5, 3,  5, 3,  3, 1,  5, 3,  3, 1,  3, 1,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1, 3, 1,  1, -1,
+    2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,
+    1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,  1, -1,
+    4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1, 3, 1,
+    1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1,
+};
 
-    return (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v[0], all)) |
-           (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v[1], all)) << 32;
+SCAN_BMI2 static inline bool bmi2_may_end(size_t depth, uint64_t opens, uint64_t closes) {
+    uint64_t brackets = opens | closes, order = _pext_u64(opens, brackets);
+    size_t n = (size_t)__builtin_popcountll(brackets);
+
+    if (__builtin_expect(n > 8, false))
+        return depth <= (size_t)__builtin_popcountll(closes);
+    order |= (uint64_t)-1 << n; /* behind the last one, it only goes up */
+    return (int64_t)depth <= lowest_table[order & 255];
 }
 
-SCAN_AVX2 static inline struct block avx2_load(const char *text) {
-    __m256i bit = _mm256_set1_epi8(0x20);
-    __m256i v[2], lower[2];
-    struct block b;
-
-    for (size_t i = 0; i < 2; i++) {
-        v[i] = _mm256_loadu_si256((const __m256i *)(text + 32 * i));
-        lower[i] = _mm256_or_si256(v[i], bit);
-    }
-    b.quotes = avx2_equal(v, '"');
-    b.backslashes = avx2_equal(v, '\\');
-    b.opens = avx2_equal(lower, '{');
-    b.closes = avx2_equal(lower, '}');
-    return b;
-}
-
-SCAN_AVX2 static inline uint64_t avx2_prefix_xor(uint64_t bits) {
-    __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)bits), _mm_set1_epi8(-1), 0);
+/* the carry-less product of the bits and of all ones is their prefix XOR */
+SCAN_BMI2 static inline uint64_t bmi2_prefix_xor(uint64_t bits) {
+    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)bits), _mm_set1_epi8(-1), 0);
 
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
+
+/* AVX2 */
+
+#define SCAN_AVX2 __attribute__((target("avx2,pclmul,popcnt,bmi,bmi2")))
+
+SCAN_AVX2 static inline uint64_t avx2_bits(__m256i a, __m256i b) {
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b)
+                                                             << 32;
+}
+
+SCAN_AVX2 static inline struct block avx2_load(const char *text) {
+    __m256i bit = _mm256_set1_epi8(0x20), quote = _mm256_set1_epi8('"');
+    __m256i backslash = _mm256_set1_epi8('\\'), open = _mm256_set1_epi8('{');
+    __m256i close = _mm256_set1_epi8('}');
+    __m256i a = _mm256_loadu_si256((const __m256i *)text);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(text + 32));
+    __m256i a_lower = _mm256_or_si256(a, bit), b_lower = _mm256_or_si256(b, bit);
+
+    return (struct block){
+        avx2_bits(_mm256_cmpeq_epi8(a, quote), _mm256_cmpeq_epi8(b, quote)),
+        avx2_bits(_mm256_cmpeq_epi8(a, backslash), _mm256_cmpeq_epi8(b, backslash)),
+        avx2_bits(_mm256_cmpeq_epi8(a_lower, open), _mm256_cmpeq_epi8(b_lower, open)),
+        avx2_bits(_mm256_cmpeq_epi8(a_lower, close), _mm256_cmpeq_epi8(b_lower, close)),
+    };
+}
+
+#define avx2_prefix_xor bmi2_prefix_xor
+#define avx2_may_end bmi2_may_end
 
 static bool avx2_is_there(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
@@ -264,6 +337,32 @@ static bool avx2_is_there(void) {
 }
 
 SCAN_DEFINE_WAY(avx2, SCAN_AVX2)
+
+/* AVX-512, which compares to bits at once; those of the first generation, slowed down by its use, are left out */
+
+#define SCAN_AVX512 __attribute__((target("avx512bw,avx512vbmi2,pclmul,popcnt,bmi,bmi2")))
+
+SCAN_AVX512 static inline struct block avx512_load(const char *text) {
+    __m512i v = _mm512_loadu_si512(text);
+    __m512i lower = _mm512_or_si512(v, _mm512_set1_epi8(0x20));
+
+    return (struct block){
+        _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('"')),
+        _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\\')),
+        _mm512_cmpeq_epi8_mask(lower, _mm512_set1_epi8('{')),
+        _mm512_cmpeq_epi8_mask(lower, _mm512_set1_epi8('}')),
+    };
+}
+
+#define avx512_prefix_xor bmi2_prefix_xor
+#define avx512_may_end bmi2_may_end
+
+static bool avx512_is_there(void) {
+    return avx2_is_there() && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vbmi2");
+}
+
+SCAN_DEFINE_WAY(avx512, SCAN_AVX512)
 
 size_t scan_string(const char *text, size_t n) {
     size_t i = 0;
@@ -292,21 +391,21 @@ size_t scan_string(const char *text, size_t n) {
 
 const struct scan_way scan_ways[] = {
 #if SCAN_X86
-    {"avx2", avx2_is_there, avx2_nested},
+    {"avx512", avx512_is_there, avx512_nested}, {"avx2", avx2_is_there, avx2_nested},
     {"sse2", sse2_is_there, sse2_nested},
 #endif
-    {"plain", plain_is_there, plain_nested},
-    {.name = NULL},
+    {"plain", plain_is_there, plain_nested},    {.name = NULL},
 };
 
 /* asked anew each time: it is a look at a word, and nothing has to be kept */
 size_t scan_nested(struct scan *s, const char *text, size_t n) {
-    const struct scan_way *way = scan_ways;
-
 #if SCAN_X86
+    if (avx512_is_there())
+        return avx512_nested(s, text, 0, n);
     if (avx2_is_there())
-        return avx2_nested(s, text, n);
-    return sse2_nested(s, text, n);
+        return avx2_nested(s, text, 0, n);
+    return sse2_nested(s, text, 0, n);
+#else
+    return plain_nested(s, text, 0, n);
 #endif
-    return way->nested(s, text, n);
 }

@@ -62,7 +62,8 @@ static inline size_t scan_short(const char *text) {
 struct scan_way {
     const char *name;
     bool (*is_there)(void); /* can this machine do it? */
-    size_t (*nested)(struct scan *s, const char *text, size_t n);
+    /* scan_nested() of text[at] to text[n]; what stands before @at may be read, too.  Return: where it ends */
+    size_t (*nested)(struct scan *s, const char *text, size_t at, size_t n);
 };
 
 /* the best first; ends with one that every machine can do, and then an empty one */

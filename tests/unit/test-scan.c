@@ -32,18 +32,30 @@ static size_t skip_simply(struct scan *s, const char *text, size_t n) {
     return i;
 }
 
-/* one call, in an exactly sized copy so that reading beyond is seen */
-static void skip_once(const struct scan_way *way, struct scan *s, const char *text, size_t n) {
+/* one call, in an exactly sized copy so that reading beyond is seen, behind @n_before other bytes */
+static void skip_behind(const struct scan_way *way, struct scan *s, const char *text, size_t n,
+                        size_t n_before) {
     struct scan expected = *s;
     size_t n_expected = skip_simply(&expected, text, n);
-    char *copy = malloc(n ? n : 1);
+    char *copy = malloc(n_before + n + !(n_before + n));
 
-    memcpy(copy, text, n);
-    cr_assert(eq(sz, way->nested(s, copy, n), n_expected), "%s: %.*s", way->name, (int)n, text);
+    memset(copy, n_before % 2 ? '"' : '}', n_before);
+    memcpy(copy + n_before, text, n);
+    cr_assert(eq(sz, way->nested(s, copy, n_before, n_before + n), n_before + n_expected),
+              "%s: %.*s", way->name, (int)n, text);
     cr_assert(eq(sz, s->depth, expected.depth), "%s: %.*s", way->name, (int)n, text);
     cr_assert(s->is_in_string == expected.is_in_string, "%s: %.*s", way->name, (int)n, text);
     cr_assert(s->is_escaped == expected.is_escaped, "%s: %.*s", way->name, (int)n, text);
     free(copy);
+}
+
+static void skip_once(const struct scan_way *way, struct scan *s, const char *text, size_t n) {
+    for (size_t n_before = 0; n_before <= 64; n_before += 13) {
+        struct scan same = *s;
+
+        skip_behind(way, &same, text, n, n_before);
+    }
+    skip_behind(way, s, text, n, 0);
 }
 
 static void skip_split(const struct scan_way *way, size_t depth, const char *text, size_t n,
@@ -120,7 +132,7 @@ TEST(scan, ends_at_the_bracket_that_closes_all) {
 
         if (!way->is_there())
             continue;
-        cr_assert(eq(sz, way->nested(&s, text, strlen(text)), 16));
+        cr_assert(eq(sz, way->nested(&s, text, 0, strlen(text)), 16));
         cr_assert(eq(sz, s.depth, 0));
     }
 }
