@@ -41,6 +41,11 @@ static void tell_went(struct session *s, const char *text, size_t n, const struc
         session_tell(s, &item);
 }
 
+static inline void tell_passed(struct session *s, const char *text, size_t n) {
+    if (s->trace)
+        session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+}
+
 static void extend(struct run *run, const char *text, size_t n) {
     if (run->n == 0)
         run->text = text;
@@ -121,7 +126,7 @@ static int take_event(struct session *s, struct run *run, const char *text, size
 
     switch (judge_again(s, run, text, frame)) {
     case RUN_EVENT_PASSES:
-        session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+        tell_passed(s, text, n);
         extend(run, text, n);
         return RUN_TAKEN;
     case RUN_EVENT_IS_RENAMED:
@@ -145,7 +150,7 @@ static int take_object(struct session *s, struct run *run, const char *text, siz
     if (!is_reply || s->n_in_flight > 0 || input_wants(s, text, frame))
         return RUN_NOT_TAKEN;
     s->n_answered++;
-    session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+    tell_passed(s, text, n);
     extend(run, text, n);
     return RUN_TAKEN;
 }

@@ -673,13 +673,13 @@ TEST(frame, depth_of_what_is_read_in_one_go_is_limited) {
 }
 
 /* @text in one piece, where it may be read in one go, and byte by byte, where it never is */
-static void is_same_bytewise(const char *text, size_t n) {
+static void is_same_bytewise_from(enum frame_source source, const char *text, size_t n) {
     char whole[MAX_TEXT], bytes[MAX_TEXT];
     struct frame_reader a, b;
     struct frame frame_a = {0}, frame_b = {0};
 
-    frame_reader_init(&a, FRAME_CLIENT);
-    frame_reader_init(&b, FRAME_CLIENT);
+    frame_reader_init(&a, source);
+    frame_reader_init(&b, source);
     scan_piece(&a, text, n, whole, &frame_a);
     for (size_t i = 0; i < n; i++)
         scan_piece(&b, text + i, 1, bytes + i, &frame_b);
@@ -687,6 +687,10 @@ static void is_same_bytewise(const char *text, size_t n) {
     if (bytes[n - 1] == 'O') /* of an object that breaks, more is known while it is a part */
         cr_assert(is_same_frame(&frame_a, &frame_b), "%.*s", (int)n, text);
     cr_assert(eq(int, frame_reader_is_fresh(&a), frame_reader_is_fresh(&b)));
+}
+
+static void is_same_bytewise(const char *text, size_t n) {
+    is_same_bytewise_from(FRAME_CLIENT, text, n);
 }
 
 static unsigned int next_random(unsigned int *state) {
@@ -760,4 +764,34 @@ TEST(frame, a_byte_changed_in_an_ordinary_object_is_read_alike) {
             text[i] = (char)c;
             is_same_bytewise(text, sizeof(object) - 1);
         }
+}
+
+TEST(frame, a_byte_changed_in_an_ordinary_event_is_read_alike) {
+    static const char *const events[] = {
+        "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, \"event\": \"STOP\"}\r\n{}",
+        "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, \"event\": \"JOB_STATUS_CHANGE\", "
+        "\"data\": {\"status\": \"a}\\\"b\", \"x\": [{}], \"event\": 1}}\r\n{\"id\": 1}",
+        "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 12345}, \"event\": \"X\", \"data\": {}}  {}",
+    };
+
+    for (size_t k = 0; k < ARRAY_SIZE(events); k++)
+        for (size_t i = 0; i < strlen(events[k]); i++)
+            for (int c = 0; c < 256; c++) {
+                char text[MAX_TEXT];
+                size_t n = strlen(events[k]);
+
+                memcpy(text, events[k], n);
+                text[i] = (char)c;
+                is_same_bytewise_from(FRAME_SERVER, text, n);
+            }
+}
+
+TEST(frame, ordinary_events_are_the_same_wherever_they_are_split) {
+    static const char event[] =
+        "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 123456}, \"event\": \"A_B\", "
+        "\"data\": {\"a\": \"}\"}}";
+    struct frame f = scan_object(FRAME_SERVER, event);
+
+    cr_assert(eq(int, f.kind, FRAME_EVENT));
+    is_slice(event, f.name, "A_B");
 }
