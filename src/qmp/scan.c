@@ -146,25 +146,18 @@ static inline struct block block_last(struct block b, size_t n) {
     return (struct block){b.quotes >> by, b.backslashes >> by, b.opens >> by, b.closes >> by};
 }
 
-/* a block with a backslash outside of strings, where it takes nothing with it: this is no JSON */
-static size_t block_plain(struct state *state, const char *text, size_t n) {
-    struct scan s = {state->depth, state->inside, state->is_escaped};
-
-    n = plain_nested(&s, text, 0, n);
-    *state = (struct state){s.depth, 0 - (uint64_t)s.is_in_string, s.is_escaped};
-    return n;
-}
-
 /*
  * What is left of a text, less than a block, is read with what stands before
  * it, if there is enough of that.
+ *
+ * A backslash outside of strings takes nothing with it, and the text is no
+ * JSON: a block with one is not read (0), and the rest is read plainly.
  *
  * A macro of functions, because those that calculate must be compiled for
  * the same machine as those that load.
  */
 #define SCAN_DEFINE_WAY(way, target)                                                               \
-    target static inline size_t way##_block(struct state *s, struct block b, const char *text,     \
-                                            size_t n) {                                            \
+    target static inline size_t way##_block(struct state *s, struct block b, size_t n) {           \
         uint64_t inside, opens, closes, escaped;                                                   \
         bool is_escaped = s->is_escaped;                                                           \
                                                                                                    \
@@ -175,7 +168,7 @@ static size_t block_plain(struct state *state, const char *text, size_t n) {
         }                                                                                          \
         inside = way##_prefix_xor(b.quotes) ^ s->inside;                                           \
         if (__builtin_expect((b.backslashes & ~inside) != 0, false))                               \
-            return block_plain(s, text, n);                                                        \
+            return 0;                                                                              \
         opens = b.opens & ~inside;                                                                 \
         closes = b.closes & ~inside;                                                               \
         if (__builtin_expect(way##_may_end(s->depth, opens, closes), false)) {                     \
@@ -203,13 +196,14 @@ static size_t block_plain(struct state *state, const char *text, size_t n) {
                                                                                                    \
     target static size_t way##_nested(struct scan *scan, const char *text, size_t at, size_t n) {  \
         struct state s = {scan->depth, 0 - (uint64_t)scan->is_in_string, scan->is_escaped};        \
+        size_t n_step = SIZE_MAX;                                                                  \
                                                                                                    \
-        while (n - at >= SCAN_BLOCK && s.depth > 0)                                                \
-            at += way##_block(&s, way##_load(text + at), text + at, SCAN_BLOCK);                   \
-        if (at < n && s.depth > 0)                                                                 \
-            at += way##_block(&s, way##_rest(text, at, n), text + at, n - at);                     \
+        while (n - at >= SCAN_BLOCK && s.depth > 0 && n_step > 0)                                  \
+            at += n_step = way##_block(&s, way##_load(text + at), SCAN_BLOCK);                     \
+        if (at < n && s.depth > 0 && n_step > 0)                                                   \
+            at += n_step = way##_block(&s, way##_rest(text, at, n), n - at);                       \
         *scan = (struct scan){s.depth, s.inside & 1, s.is_escaped};                                \
-        return at;                                                                                 \
+        return n_step > 0 ? at : plain_nested(scan, text, at, n);                                  \
     }
 
 /* SSE2: every x86-64 has it */
