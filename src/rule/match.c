@@ -124,7 +124,7 @@ static int match_pieces(struct match *m, struct text *t, size_t i, const char *f
 static int match_text(struct match *m, const struct pattern *p, const struct json *value,
                       struct bindings *b) {
     const struct pattern_piece *first = &p->pieces[0];
-    struct text t = {.p = p, .end = value->string + value->n_string};
+    struct text t = {.p = p};
     int r;
 
     if (value->type != JSON_STRING || value->n_string < first->n_text ||
@@ -132,6 +132,7 @@ static int match_text(struct match *m, const struct pattern *p, const struct jso
         return MATCH_E_NO;
     if (memcmp(value->string, first->text, first->n_text) != 0)
         return MATCH_E_NO;
+    t.end = value->string + value->n_string;
     r = match_pieces(m, &t, 1, value->string + first->n_text, b);
     return r > 0 ? MATCH_E_NO : r;
 }
