@@ -24,7 +24,7 @@ def manual_number(text):
 struct = lint.without_comments(header)[header.index("struct limits {") :]
 members = re.findall(r"\w+\s+(\w+);", struct[: struct.index("};")])
 defaults = {name: c_number(value) for name, value in re.findall(r"\.(\w+) = ([^,]+),", header)}
-table = {name: manual_number(value) for name, value in re.findall(r"^\.It (\w+) Ta ([^T\n]+) Ta", section, re.MULTILINE)}
+table = {name: manual_number(value) for name, value in re.findall(r"^\.It Li (\w+) , No ([^\n]+)$", section, re.MULTILINE)}
 
 report.state("every limit has a default", [m for m in members if m not in defaults])
 report.state("the manual has every limit, and no other",
