@@ -27,7 +27,7 @@
 #include "qmp/message.h"
 #include "session-rules.h"
 
-enum { MAX_COMMANDS = 400, MAX_MARKS = 64, MAX_TICKS = 100000, FIRST_MS = 1000 };
+enum { MAX_COMMANDS = 400, MAX_MARKS = 4096, MAX_TICKS = 100000, FIRST_MS = 1000 };
 
 enum play { PLAY_BARE, PLAY_WILD, PLAY_GOOD, _PLAY_N };
 
