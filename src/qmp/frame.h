@@ -104,11 +104,12 @@ struct frame_reader {
     uint8_t n_key_text; /* length of that key; no more than one above what key_text has */
     char key_text[8];   /* as long as the longest key that matters */
 
-    /* server */
-    size_t depth; /* brackets open */
+    union {
+        size_t depth;     /* server: brackets open */
+        const char *word; /* client: what is left of true, false or null */
+    };
 
     /* client */
-    const char *word; /* what is left of true, false or null */
     struct frame_string string;
     int n_braces, n_brackets;       /* open, as QEMU counts them; also in what is no object */
     size_t n_tokens, n_token_bytes; /* of the message */
