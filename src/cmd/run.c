@@ -18,6 +18,7 @@
 #include "cmd/command.h"
 #include "cmd/rules.h"
 #include "cmd/settings.h"
+#include "cmd/tracing.h"
 #include "io/access.h"
 #include "io/activation.h"
 #include "io/address.h"
@@ -25,8 +26,6 @@
 #include "io/log.h"
 #include "io/server.h"
 #include "io/takeover.h"
-#include "io/recording.h"
-#include "proxy/redact.h"
 
 /* of inherited sockets, beside those for clients */
 #define RUN_CONTROL_NAME "control"
@@ -41,8 +40,7 @@ struct run {
     struct activation activation;
     struct log log;
     struct log_loss log_loss;
-    struct buffer redact_text; /* of the file that redact was read from */
-    struct redact redact;
+    struct tracing tracing;
 };
 
 static const struct command_option run_options[] = {
@@ -62,6 +60,11 @@ static const struct command_option run_options[] = {
 static int run_out_of_memory(void) {
     fputs("qmp-shim run: out of memory\n", stderr);
     return COMMAND_FAILED;
+}
+
+/* of an outcome that was said, or of no memory */
+static int run_status(int r) {
+    return r < 0 ? run_out_of_memory() : r > 0 ? COMMAND_FAILED : 0;
 }
 
 /* ---- settings to what the server wants ---- */
@@ -179,11 +182,11 @@ static int run_apply(struct run *run, const struct conf *conf, struct server *se
 
     r = run_access(conf, &access);
     if (r)
-        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
+        return run_status(r);
     r = run_load(conf, &program, &n_files);
     if (r) {
         access_deinit(&access);
-        return r < 0 ? run_out_of_memory() : COMMAND_FAILED;
+        return run_status(r);
     }
     log_level_find(conf->log_level, &run->log.level);
     run_log_rules(run, conf, program, n_files);
@@ -293,105 +296,6 @@ static bool run_reload(struct server *server, void *userdata) {
         run_warn_changes(run, &conf);
     conf_deinit(&conf);
     return r == 0;
-}
-
-/* ---- the recording ---- */
-
-static int run_print(const struct diag_set *diags) {
-    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
-    int r = diag_set_print(diags, &b);
-
-    if (r == 0)
-        fwrite(b.data, 1, b.n, stderr);
-    return r;
-}
-
-/* Return: 0, negative (out of memory), positive (said why) */
-static int run_load_redact(struct run *run, const char *path) {
-    struct diag_source source = {.path = path};
-    struct diag_set diags;
-    int r, printed;
-
-    r = rules_read_file(source.path, &run->redact_text);
-    if (r)
-        return r;
-    source.text = run->redact_text.data;
-    source.n_text = run->redact_text.n;
-    diag_set_init(&diags);
-    r = redact_load(&run->redact, &source, &diags);
-    printed = r > 0 ? run_print(&diags) : 0;
-    diag_set_deinit(&diags);
-    return printed < 0 ? printed : r;
-}
-
-/*
- * What is secret is read at the start, for a recording that begins later, too.
- * Then the installed list may be missing: nothing can be recorded.
- * Return: 0 or an exit status (said why)
- */
-static int run_know_secrets(struct run *run, struct recording *recording) {
-    const struct conf *conf = &run->conf;
-    const char *path = conf->redact ? conf->redact : DATADIR "/redact.jsonc";
-    bool is_needed = conf->trace || conf->redact;
-    int r;
-
-    recording->is_allowed = conf->no_redact;
-    if (conf->no_redact || (!is_needed && access(path, R_OK) < 0))
-        return 0;
-    r = run_load_redact(run, path);
-    if (r)
-        return r < 0 ? run_out_of_memory() : is_needed ? COMMAND_FAILED : 0;
-    recording->redact = &run->redact;
-    recording->is_allowed = true;
-    return 0;
-}
-
-/* Return: @path from the root on; NULL: there is none, or out of memory */
-static char *run_whole_path(const char *path) {
-    _cleanup_(freep) char *here = NULL;
-    char *whole;
-
-    if (!path || *path == '/')
-        return path ? strdup(path) : NULL;
-    here = getcwd(NULL, 0);
-    return here && asprintf(&whole, "%s/%s", here, path) > 0 ? whole : NULL;
-}
-
-/* where a recording goes that nobody has named a file for.  Return: NULL: nowhere, or out of memory */
-static char *run_default_trace(const struct conf *conf) {
-    char *whole = NULL, *path = NULL;
-
-    if (!conf->trace && conf->control && asprintf(&path, "%s.trace", conf->control) < 0)
-        return NULL;
-    whole = run_whole_path(conf->trace ? conf->trace : path);
-    free(path);
-    return whole;
-}
-
-/* Return: 0 or an exit status (said why) */
-static int run_record(struct run *run, struct server *server) {
-    struct recording *recording = server_recording(server);
-    const struct conf *conf = &run->conf;
-    int r;
-
-    r = run_know_secrets(run, recording);
-    if (r)
-        return r;
-    recording->default_path = run_default_trace(conf);
-    recording->default_max_bytes = conf->trace_size << 20;
-    if (!conf->trace)
-        return 0;
-    r = recording_start(recording, conf->trace, recording->default_max_bytes);
-    if (r < 0) {
-        fprintf(stderr, "qmp-shim run: cannot write %s: %s\n", conf->trace, strerror(-r));
-        return COMMAND_FAILED;
-    }
-    return 0;
-}
-
-static void run_end_record(struct run *run) {
-    redact_deinit(&run->redact);
-    buffer_deinit(&run->redact_text);
 }
 
 /* ---- the start ---- */
@@ -512,13 +416,13 @@ static int run_serve(struct run *run) {
     server_doors(server)->max_open = (size_t)run->conf.max_sessions;
     status = run_apply(run, &run->conf, server);
     if (status == 0)
-        status = run_record(run, server);
+        status = run_status(tracing_begin(&run->tracing, &run->conf, server_recording(server)));
     if (status == 0)
         status = run_open(run, server);
     if (status == 0)
         server_run(server);
     server_free(server);
-    run_end_record(run);
+    tracing_deinit(&run->tracing);
     return status;
 }
 
