@@ -34,7 +34,7 @@ static int flush_parked(struct session *s, struct task *t) {
         list_append(&s->tasks, &event->in_session);
         r = queue_fill(s, h, event->exchange->message.text, event->exchange->message.n_text, true);
         if (r == 0)
-            r = task_send_own(s, event->exchange, h);
+            r = inject_ordered(s, event->exchange, h);
         task_free(s, event);
         if (r < 0)
             return r;
@@ -69,7 +69,7 @@ static int finish_reply(struct session *s, struct task *t) {
 
     h->is_ready = true;
     if (t->exchange)
-        r = task_send_own(s, t->exchange, h);
+        r = inject_ordered(s, t->exchange, h);
     if (r == 0)
         r = flush_parked(s, t);
     task_free(s, t);
@@ -194,7 +194,7 @@ static int reply_to_own(struct session *s, struct task *t, const char *text, siz
     else if (r > 0)
         r = answer_asker(s, t, NULL, 0);
     if (r == 0)
-        r = task_send_own(s, x, NULL);
+        r = inject_ordered(s, x, NULL);
     task_free(s, t);
     return r < 0 ? r : queue_flush(s);
 }
@@ -230,7 +230,7 @@ static int reply_to_capabilities(struct session *s, struct task *t, const char *
     r = answer_client(s, t, text, n);
     if (r < 0 || s->negotiation == NEGOTIATION_NONE)
         return r;
-    return selection_wants_probe(s->program) ? task_begin_probe(s) : session_tell_rules(s);
+    return selection_wants_probe(s->program) ? inject_probe(s) : session_tell_rules(s);
 }
 
 int answer_take(struct session *s, struct task *t, const char *text, size_t n) {

@@ -7,7 +7,8 @@
  *   input.c    input of both sides to whole pieces
  *   run.c      what of the server's need not be looked at one by one
  *   client.c   what becomes of the client's
- *   task.c     a message under way through the engine, and what that orders
+ *   task.c     a message under way through the engine, and what becomes of it
+ *   inject.c   messages of the shim's own, which rules order
  *   answer.c   replies that come, deadlines that pass
  *   queue.c    what goes to the client, in order, some of it waiting
  *
@@ -203,13 +204,10 @@ int queue_flush(struct session *s);
 int task_begin_command(struct session *s, const char *text, size_t n, const struct frame *frame,
                        struct rides *rides, enum task_kind kind);
 int task_begin_message(struct session *s, const char *text, size_t n, struct rides *rides);
-int task_begin_probe(struct session *s);
 /* what came is not let through: an error in its turn */
 int task_refuse(struct session *s, struct rides *rides);
 /* let the engine go on with it, and do what it orders */
 int task_run(struct session *s, struct task *t);
-/* send what the rules ordered beside the message that stands at @place */
-int task_send_own(struct session *s, struct exchange *x, struct held *place);
 /* would an id be taken for one of the shim's own, however it is written?  The server prints it plainly */
 bool task_is_reserved_id(const char *id, size_t n);
 /* Return: the task whose reply comes under the id @id (@n_id is 0: without one), or NULL */
@@ -219,6 +217,21 @@ void task_forget_number(struct session *s, struct task *t);
 /* tell of a rule that could not finish */
 void task_note_failure(struct session *s, struct task *t);
 struct task *task_free(struct session *s, struct task *t);
+
+/* Return: a task of @s, in flight nowhere; NULL: out of memory */
+struct task *task_new(struct session *s, enum task_kind kind);
+/* send @text under an id of the shim's own, so that its reply is found; @is_own: no client's, it needs a line end */
+int task_send(struct session *s, struct task *t, const char *text, size_t n, bool is_own);
+
+/* --- inject.c: all return 0 or -ENOMEM unless they say otherwise --- */
+/* ask the server for @parent, which goes on without an answer if that cannot be */
+int inject_ask(struct session *s, struct task *parent);
+/* @t is a command of the shim's own: it is sent */
+int inject_command(struct session *s, struct task *t, const char *text, size_t n);
+/* send what the rules ordered beside the message that stands at @place, each in its place */
+int inject_ordered(struct session *s, struct exchange *x, struct held *place);
+/* ask which commands there are */
+int inject_probe(struct session *s);
 
 /* --- answer.c: all return 0 or -ENOMEM --- */
 /* @event waits for the reply to @t; when too many do, for that no more */

@@ -22,7 +22,7 @@
 
 /* --- making and freeing --------------------------------------------------------------------------- */
 
-static struct task *task_new(struct session *s, enum task_kind kind) {
+struct task *task_new(struct session *s, enum task_kind kind) {
     struct task *t = calloc(1, sizeof(*t));
 
     if (!t)
@@ -166,8 +166,7 @@ static size_t write_id(char *id, uint64_t number) {
  * Send @text under an id of the shim's own, so that its reply is found.  What
  * was written here is plain JSON, and read faster than what a client wrote.
  */
-static int send_tracked(struct session *s, struct task *t, const char *text, size_t n,
-                        bool is_own) {
+int task_send(struct session *s, struct task *t, const char *text, size_t n, bool is_own) {
     enum frame_source source = text == t->raw.data ? FRAME_CLIENT : FRAME_SERVER;
     char room[512];
     _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
@@ -186,124 +185,7 @@ static int send_tracked(struct session *s, struct task *t, const char *text, siz
     return r < 0 || b.failed ? -ENOMEM : session_send_command(s, b.data, b.n, &none, false);
 }
 
-/* a command of the shim's own */
-static int send_own(struct session *s, struct task *t, const char *text, size_t n) {
-    if (t->kind != TASK_THEN) /* nobody waits for that one */
-        t->deadline_ms = s->time.now_ms + s->limits.ask_timeout_ms;
-    s->stats.n_asked++;
-    session_trace(s, TRACE_ASKED, -1, NULL, NULL, 0, text, n, NULL);
-    return send_tracked(s, t, text, n, true);
-}
-
-/* can a command of the shim's own be sent now? */
-static bool may_ask(const struct session *s) {
-    return s->negotiation == NEGOTIATION_DONE && !s->input[SIDE_SERVER].has_ended &&
-           s->n_in_flight < s->limits.max_pending;
-}
-
-/* --- towards the client --------------------------------------------------------------------------------- */
-
-static int begin_own(struct session *s, const struct engine_own *own, struct held **place,
-                     bool is_before);
-
-/* what the rules ordered beside the message itself, in its place in the order */
-int task_send_own(struct session *s, struct exchange *x, struct held *place) {
-    struct held *last = place;
-    int r = 0;
-
-    s->n_filling++;
-    for (const struct engine_own *own = x->own; own && r == 0; own = own->next)
-        r = own->kind == ENGINE_OWN_EVENT_BEFORE ? begin_own(s, own, &place, true)
-                                                 : begin_own(s, own, &last, false);
-    s->n_filling--;
-    x->own = NULL;
-    x->own_last = &x->own;
-    return r;
-}
-
 /* --- what the engine orders ------------------------------------------------------------------------------------ */
-
-/* what @parent asked gets no answer */
-static int go_on_without(struct session *s, struct task *parent) {
-    int r = engine_answer(parent->exchange, NULL, 0);
-
-    return r < 0 ? r : task_run(s, parent);
-}
-
-/* ask the server for the task @parent; what cannot be asked has no answer */
-static int begin_ask(struct session *s, struct task *parent) {
-    struct exchange *px = parent->exchange;
-    struct task *t;
-    int r;
-
-    if (!may_ask(s))
-        return go_on_without(s, parent);
-    t = task_new(s, TASK_ASK);
-    if (!t)
-        return -ENOMEM;
-    r = exchange_new(&s->engine, true, px->ask_hop, px->ask, px->n_ask, &t->exchange);
-    if (r) {
-        task_free(s, t);
-        return r < 0 ? r : -ENOTRECOVERABLE;
-    }
-    if (px->ask_fd.entry) {
-        r = handover_give(s, t, &px->ask_fd);
-        if (r) {
-            task_free(s, t);
-            return r < 0 ? r : go_on_without(s, parent);
-        }
-    }
-    t->parent = parent;
-    parent->child = t;
-    return task_run(s, t);
-}
-
-static int begin_then(struct session *s, const struct engine_own *own) {
-    struct task *t;
-    int r;
-
-    if (!may_ask(s))
-        return 0;
-    t = task_new(s, TASK_THEN);
-    if (!t)
-        return -ENOMEM;
-    r = exchange_new(&s->engine, true, own->hop, own->text, own->n_text, &t->exchange);
-    if (r) {
-        task_free(s, t);
-        return r < 0 ? r : -ENOTRECOVERABLE;
-    }
-    return task_run(s, t);
-}
-
-static int begin_emit(struct session *s, const struct engine_own *own, struct held **place,
-                      bool is_before) {
-    struct task *t = task_new(s, TASK_MESSAGE);
-    struct held *h;
-    int r;
-
-    if (!t)
-        return -ENOMEM;
-    r = exchange_new(&s->engine, false, own->hop, own->text, own->n_text, &t->exchange);
-    if (r == 0)
-        buffer_append(&t->raw, own->text, own->n_text);
-    h = r == 0 ? queue_add(s, is_before ? NULL : *place, is_before ? *place : NULL) : NULL;
-    if (!h || t->raw.failed) {
-        task_free(s, t);
-        return r > 0 ? -ENOTRECOVERABLE : -ENOMEM;
-    }
-    t->held = h;
-    t->exchange->is_changed = true; /* it is written whatever rules say */
-    if (!is_before)
-        *place = h;
-    session_trace(s, TRACE_EMITTED, -1, NULL, NULL, 0, own->text, own->n_text, own->rule->name);
-    return task_run(s, t);
-}
-
-static int begin_own(struct session *s, const struct engine_own *own, struct held **place,
-                     bool is_before) {
-    return own->kind == ENGINE_OWN_COMMAND ? begin_then(s, own)
-                                           : begin_emit(s, own, place, is_before);
-}
 
 /* as it came */
 static int pass_raw(struct session *s, struct task *t) {
@@ -366,8 +248,8 @@ static int pass_command(struct session *s, struct task *t) {
         t->is_blocking = false;
     }
     if (x->is_changed)
-        return send_tracked(s, t, x->message.text, x->message.n_text, false);
-    return send_tracked(s, t, t->raw.data, t->raw.n, false);
+        return task_send(s, t, x->message.text, x->message.n_text, false);
+    return task_send(s, t, t->raw.data, t->raw.n, false);
 }
 
 /* answered here; in its turn, which is at once when nothing else is under way */
@@ -385,7 +267,7 @@ static int answer_command(struct session *s, struct task *t) {
         (s->n_sent == s->n_answered && !s->is_uncertain))
         return answer_client(s, t, t->raw.data, t->raw.n);
     rides_deinit(&t->rides);
-    return send_tracked(s, t, INTROSPECT_ASK_TURN, strlen(INTROSPECT_ASK_TURN), true);
+    return task_send(s, t, INTROSPECT_ASK_TURN, strlen(INTROSPECT_ASK_TURN), true);
 }
 
 /* an event that is to come after the reply to a command in flight */
@@ -426,7 +308,7 @@ static int pass_message(struct session *s, struct task *t) {
     else /* what comes behind it must not come before its line end */
         r = queue_fill(s, t->held, t->raw.data, t->raw.n, x->own || x->is_awaited);
     if (r == 0)
-        r = task_send_own(s, x, t->held);
+        r = inject_ordered(s, x, t->held);
     task_free(s, t);
     return r < 0 ? r : queue_flush(s);
 }
@@ -438,7 +320,7 @@ static int drop_message(struct session *s, struct task *t) {
     session_trace(s, TRACE_DROPPED, SIDE_SERVER, t->exchange, t->raw.data, t->raw.n, NULL, 0, NULL);
     r = queue_fill(s, t->held, NULL, 0, true);
     if (r == 0)
-        r = task_send_own(s, t->exchange, t->held);
+        r = inject_ordered(s, t->exchange, t->held);
     task_free(s, t);
     return r < 0 ? r : queue_flush(s);
 }
@@ -450,7 +332,7 @@ static int pass(struct session *s, struct task *t) {
     case TASK_COMMAND:
         return pass_command(s, t);
     default:
-        return send_own(s, t, t->exchange->message.text, t->exchange->message.n_text);
+        return inject_command(s, t, t->exchange->message.text, t->exchange->message.n_text);
     }
 }
 
@@ -486,7 +368,7 @@ int task_run(struct session *s, struct task *t) {
         return 0;
     case ENGINE_ASK:
         t->is_blocking = t->kind == TASK_COMMAND && !t->is_oob;
-        return begin_ask(s, t);
+        return inject_ask(s, t);
     default:
         return -ENOTRECOVERABLE;
     }
@@ -543,7 +425,7 @@ static int run_command(struct session *s, struct task *t) {
     if (t->kind == TASK_PLAIN && s->n_in_flight >= s->limits.max_pending)
         return pass_raw(s, t);
     if (t->kind != TASK_COMMAND)
-        return send_tracked(s, t, t->raw.data, t->raw.n, false);
+        return task_send(s, t, t->raw.data, t->raw.n, false);
     r = exchange_new(&s->engine, true, 0, t->raw.data, t->raw.n, &t->exchange);
     if (r > 0)
         buffer_clear(&t->id); /* it was not read either: it may be no JSON */
@@ -608,13 +490,4 @@ int task_begin_message(struct session *s, const char *text, size_t n, struct rid
         return r < 0 ? r : queue_flush(s);
     }
     return r < 0 ? r : task_run(s, t);
-}
-
-int task_begin_probe(struct session *s) {
-    struct task *t = task_new(s, TASK_PROBE);
-
-    if (!t)
-        return -ENOMEM;
-    s->probe = t;
-    return send_own(s, t, INTROSPECT_ASK_COMMANDS, strlen(INTROSPECT_ASK_COMMANDS));
 }
