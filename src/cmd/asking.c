@@ -19,6 +19,15 @@ enum {
 
 #define ASKING_INSTANCES "/run/qmp-shim/%s/control"
 
+/* to connect failed: with a way out for those who mistook the name */
+static int cannot_connect(const struct asking *a, int error) {
+    if (error != ENOENT && error != ECONNREFUSED)
+        return asking_cannot(a, strerror(error));
+    return asking_cannot(a, error == ENOENT
+                                ? "it is not there; has the shim been started with --control?"
+                                : "nobody listens there; the shim has ended");
+}
+
 int asking_cannot(const struct asking *a, const char *why) {
     fprintf(stderr, "qmp-shim %s: cannot ask %s: %s\n", a->command->name,
             a->path ? a->path : "an instance", why);
@@ -71,7 +80,7 @@ static int connect_to(struct asking *a) {
     setsockopt(a->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(a->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* connect(), too */
     if (connect(a->fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return asking_cannot(a, strerror(errno));
+        return cannot_connect(a, errno);
     return 0;
 }
 

@@ -29,7 +29,7 @@ int tracereader_open(struct tracereader *t, const char *path) {
     *t = (struct tracereader){.path = path};
     t->file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (!t->file) {
-        fprintf(stderr, "cannot open %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "qmp-shim: cannot open %s: %s\n", path, strerror(errno));
         return TRACEREADER_E_FAILED;
     }
     return check_header(t);

@@ -5,6 +5,7 @@ The command line: what is said where, the way out of each mistake, and the exit 
 """
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,18 @@ def _():
             check_mistake(run(*arguments), os.path.join(one, "x.jsonc") + ":1:", "error:", status=1,
                           rules_path=one + "::" + two)
             check_mistake(run(*arguments), "cannot listen on /nowhere/l", status=1, rules_path=two + ":" + one)
+
+
+@tap.test("who asks a shim that is not there is told what may be the reason")
+def _():
+    with tempfile.TemporaryDirectory(prefix="usage-") as folder:
+        path = os.path.join(folder, "c")
+        check_mistake(("status", path), "qmp-shim status: cannot ask " + path, "has the shim been started with --control?",
+                      status=1)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+        check_mistake(("trace", "stop", path), "qmp-shim trace: cannot ask " + path, "the shim has ended", status=1)
+        check_mistake(("show", path), "qmp-shim: cannot open " + path, status=1)
 
 
 @tap.test("what cannot be written to stdout is a failure")
