@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/packed.h"
 #include "json/reader.h"
 #include "proxy/flow.h"
 
@@ -120,12 +121,8 @@ uint64_t checkpoint_large_version(const struct session *s) {
     return s->n_changes + s->engine.facts.n_changes + (s->engine.schema.n > 0);
 }
 
-static void put_number(struct buffer *b, uint64_t number) {
-    buffer_append(b, (const char *)&number, sizeof(number));
-}
-
 static void put_text(struct buffer *b, const void *text, size_t n) {
-    put_number(b, n);
+    packed_put_number(b, n);
     buffer_append(b, text, n);
 }
 
@@ -144,56 +141,28 @@ int checkpoint_take_large(const struct session *s, struct buffer *b) {
     size_t n_rules = s->program ? program_n_rules(s->program) : 0;
     const struct engine *e = &s->engine;
 
-    put_number(b, n_rules);
-    put_number(b, e->has_server);
+    packed_put_number(b, n_rules);
+    packed_put_number(b, e->has_server);
     put_text(b, &e->server, sizeof(e->server));
     if (s->program) {
-        put_number(b, e->selection->is_ascending);
+        packed_put_number(b, e->selection->is_ascending);
         put_text(b, e->selection->state, n_rules);
         put_text(b, e->selection->reason, n_rules);
     }
     put_text(b, s->has_failed, s->has_failed ? n_rules : 0);
     put_text(b, e->schema.data, e->schema.n);
-    put_number(b, e->facts.n);
+    packed_put_number(b, e->facts.n);
     facts_visit(&e->facts, put_fact, b);
     return buffer_status(b);
 }
 
-/* what is left of it; too short once, it stays so */
-struct large {
-    const char *text;
-    size_t n;
-    bool is_short;
-};
-
-static const char *get_bytes(struct large *l, size_t n) {
-    const char *text = l->text;
-
-    if (l->is_short || n > l->n) {
-        l->is_short = true;
-        return NULL;
-    }
-    l->text += n;
-    l->n -= n;
-    return text;
-}
-
-static uint64_t get_number(struct large *l) {
-    const char *text = get_bytes(l, sizeof(uint64_t));
-    uint64_t number = 0;
-
-    if (text)
-        memcpy(&number, text, sizeof(number));
-    return number;
-}
-
-static const char *get_text(struct large *l, size_t *ret_n) {
-    *ret_n = get_number(l);
-    return get_bytes(l, *ret_n);
+static const char *get_text(struct packed *l, size_t *ret_n) {
+    *ret_n = packed_number(l);
+    return packed_bytes(l, *ret_n);
 }
 
 /* Return: false when it has not @n bytes */
-static bool get_into(struct large *l, void *to, size_t n) {
+static bool get_into(struct packed *l, void *to, size_t n) {
     size_t n_text;
     const char *text = get_text(l, &n_text);
 
@@ -204,7 +173,7 @@ static bool get_into(struct large *l, void *to, size_t n) {
     return true;
 }
 
-static int restore_selection(struct session *s, struct large *l, size_t n_rules) {
+static int restore_selection(struct session *s, struct packed *l, size_t n_rules) {
     struct selection *selection;
     bool is_good;
     int r;
@@ -215,7 +184,7 @@ static int restore_selection(struct session *s, struct large *l, size_t n_rules)
     if (r < 0)
         return r;
     selection = s->engine.selection;
-    selection->is_ascending = get_number(l);
+    selection->is_ascending = packed_number(l);
     is_good = get_into(l, selection->state, n_rules) && get_into(l, selection->reason, n_rules);
     selection->n_working = 0;
     for (size_t i = 0; i < n_rules; i++)
@@ -223,7 +192,7 @@ static int restore_selection(struct session *s, struct large *l, size_t n_rules)
     return is_good ? 0 : CHECKPOINT_E_INVALID;
 }
 
-static int restore_failed(struct session *s, struct large *l, size_t n_rules) {
+static int restore_failed(struct session *s, struct packed *l, size_t n_rules) {
     size_t n;
     const char *text = get_text(l, &n);
 
@@ -238,7 +207,7 @@ static int restore_failed(struct session *s, struct large *l, size_t n_rules) {
     return 0;
 }
 
-static int restore_schema(struct session *s, struct large *l) {
+static int restore_schema(struct session *s, struct packed *l) {
     size_t n;
     const char *text = get_text(l, &n);
 
@@ -248,7 +217,7 @@ static int restore_schema(struct session *s, struct large *l) {
     return buffer_status(&s->engine.schema);
 }
 
-static int restore_fact(struct session *s, struct large *l) {
+static int restore_fact(struct session *s, struct packed *l) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     size_t n_table, n_key, n_value;
     const char *table = get_text(l, &n_table);
@@ -266,8 +235,8 @@ static int restore_fact(struct session *s, struct large *l) {
     return r > 0 ? CHECKPOINT_E_INVALID : r;
 }
 
-static int restore_facts(struct session *s, struct large *l) {
-    uint64_t n = get_number(l);
+static int restore_facts(struct session *s, struct packed *l) {
+    uint64_t n = packed_number(l);
     int r = 0;
 
     for (uint64_t i = 0; r == 0 && i < n; i++)
@@ -277,13 +246,13 @@ static int restore_facts(struct session *s, struct large *l) {
 
 int checkpoint_restore(struct session *s, const struct checkpoint *c, const char *large,
                        size_t n_large) {
-    struct large l = {.text = large, .n = n_large};
-    size_t n_rules = get_number(&l);
+    struct packed l = {.text = large, .n = n_large};
+    size_t n_rules = packed_number(&l);
     int r = 0;
 
     if (n_rules != (s->program ? program_n_rules(s->program) : 0))
         return CHECKPOINT_E_INVALID;
-    s->engine.has_server = get_number(&l);
+    s->engine.has_server = packed_number(&l);
     if (!get_into(&l, &s->engine.server, sizeof(s->engine.server)))
         return CHECKPOINT_E_INVALID;
     r = restore_selection(s, &l, n_rules);

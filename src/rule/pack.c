@@ -6,19 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/packed.h"
+
 #define PACK_MAGIC "qmp-shim rules 1"
 
 enum { PACK_MAX_FILES = 10000 };
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
-static void put_number(struct buffer *b, uint64_t number) {
-    buffer_append(b, (const char *)&number, sizeof(number));
-}
-
 /* with a NUL behind it */
 static void put_text(struct buffer *b, const char *text, size_t n) {
-    put_number(b, n);
+    packed_put_number(b, n);
     buffer_append(b, text, n);
     buffer_append(b, "", 1);
 }
@@ -28,11 +26,11 @@ int pack_program(const struct program *program, struct buffer *b) {
     const char *version = o->client_version ? o->client_version : "";
 
     put_text(b, PACK_MAGIC, strlen(PACK_MAGIC));
-    put_number(b, o->client);
+    packed_put_number(b, o->client);
     put_text(b, version, strlen(version));
-    put_number(b, o->no_probe);
-    put_number(b, o->no_deny);
-    put_number(b, program_n_files(program));
+    packed_put_number(b, o->no_probe);
+    packed_put_number(b, o->no_deny);
+    packed_put_number(b, program_n_files(program));
     for (size_t i = 0; i < program_n_files(program); i++) {
         const struct diag_source *source = program_file(program, i)->source;
 
@@ -44,38 +42,10 @@ int pack_program(const struct program *program, struct buffer *b) {
 
 /* --- reading --------------------------------------------------------------------------------------- */
 
-/* what is left; too short once, it stays so */
-struct packed {
-    const char *text;
-    size_t n;
-    bool is_short;
-};
-
-static const char *get_bytes(struct packed *p, size_t n) {
-    const char *text = p->text;
-
-    if (p->is_short || n > p->n) {
-        p->is_short = true;
-        return NULL;
-    }
-    p->text += n;
-    p->n -= n;
-    return text;
-}
-
-static uint64_t get_number(struct packed *p) {
-    const char *text = get_bytes(p, sizeof(uint64_t));
-    uint64_t number = 0;
-
-    if (text)
-        memcpy(&number, text, sizeof(number));
-    return number;
-}
-
 /* Return: "" when there is none */
 static const char *get_text(struct packed *p, size_t *ret_n) {
-    uint64_t n = get_number(p);
-    const char *text = n < SIZE_MAX ? get_bytes(p, n + 1) : NULL;
+    uint64_t n = packed_number(p);
+    const char *text = n < SIZE_MAX ? packed_bytes(p, n + 1) : NULL;
 
     if (!text || text[n] != '\0') {
         p->is_short = true;
@@ -98,7 +68,7 @@ static int load(const struct program_source *sources, size_t n,
 
 static int read_files(struct packed *p, const struct program_options *options,
                       struct program **ret_program) {
-    uint64_t n = get_number(p);
+    uint64_t n = packed_number(p);
     struct program_source *sources;
     size_t n_path;
     int r;
@@ -126,10 +96,10 @@ int pack_read(const char *text, size_t n, struct program **ret_program) {
     magic = get_text(&p, &n_text);
     if (strcmp(magic, PACK_MAGIC) != 0)
         return PACK_E_INVALID;
-    options.client = get_number(&p) == DIALECT_NEW ? DIALECT_NEW : DIALECT_OLD;
+    options.client = packed_number(&p) == DIALECT_NEW ? DIALECT_NEW : DIALECT_OLD;
     version = get_text(&p, &n_text);
     options.client_version = n_text > 0 ? version : NULL;
-    options.no_probe = get_number(&p);
-    options.no_deny = get_number(&p);
+    options.no_probe = packed_number(&p);
+    options.no_deny = packed_number(&p);
     return read_files(&p, &options, ret_program);
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/packed.h"
 #include "test.h"
 
 static struct cr_mem content(const struct buffer *b) {
@@ -89,4 +90,30 @@ TEST(buffer, begins_in_the_room_that_was_lent_and_leaves_it_when_it_is_full) {
     cr_assert(eq(str, text, "short"));
     free(text);
     buffer_deinit(&b);
+}
+
+TEST(packed, gives_what_was_put_and_then_says_that_it_is_short) {
+    struct buffer b = BUFFER_INIT;
+    struct packed p;
+
+    packed_put_number(&b, UINT64_MAX - 1);
+    buffer_append_string(&b, "ab");
+    cr_assert(eq(int, buffer_status(&b), 0));
+    p = (struct packed){.text = b.data, .n = b.n};
+    cr_expect(eq(u64, packed_number(&p), UINT64_MAX - 1));
+    cr_expect(packed_bytes(&p, 2) == b.data + 8);
+    cr_expect(not(p.is_short));
+    cr_expect(packed_bytes(&p, 0) == b.data + 10);
+    cr_expect(packed_bytes(&p, 1) == NULL);
+    cr_expect(p.is_short);
+    buffer_deinit(&b);
+}
+
+TEST(packed, that_is_short_once_stays_so) {
+    struct packed p = {.text = "1234567", .n = 7};
+
+    cr_expect(eq(u64, packed_number(&p), 0));
+    cr_expect(packed_bytes(&p, 1) == NULL);
+    cr_expect(p.is_short);
+    cr_expect(eq(sz, p.n, 7));
 }
