@@ -134,15 +134,19 @@ enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, s
 bool frame_reader_is_fresh(const struct frame_reader *r);
 
 /*
- * frame_skip_line_end() - the line end that mostly follows an object of a server
- * It is FRAME_BLANK, and found sooner than by frame_scan().
+ * frame_skip_line_end() - the line end that mostly follows an object
+ * Only right behind FRAME_OBJECT.  It is FRAME_BLANK, and found sooner than by frame_scan().
  * Return: how many of the @n bytes that follow those consumed it has; 0: there is none
  */
 static inline size_t frame_skip_line_end(struct frame_reader *r, const char *text, size_t n) {
-    if (r->source != FRAME_SERVER || r->is_inside || n < 2 || text[0] != '\r' || text[1] != '\n')
-        return 0;
-    r->at += 2;
-    return 2;
+    size_t n_eol = 0;
+
+    if (n >= 2 && text[0] == '\r' && text[1] == '\n')
+        n_eol = 2;
+    else if (n >= 1 && text[0] == '\n')
+        n_eol = 1;
+    r->at += n_eol;
+    return n_eol;
 }
 
 /* the object of the last FRAME_OBJECT, or the one that FRAME_PART left unfinished */

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "qmp/frame.h"
+#include "qmp/scan.h"
 
 /*
  * What a string is.  One member and not two flags: those would be written one
@@ -174,6 +175,18 @@ static inline void frame_string_end(struct frame_reader *r, size_t at) {
         break;
     }
     r->use = USE_VALUE;
+}
+
+/* ---- strings that can be trusted ---- */
+
+/* Return: where the string that begins at @at, behind its quote, has its other one; NULL: it has a backslash, or no end */
+static inline const char *frame_plain_string(const char *at, const char *end) {
+    size_t n = (size_t)(end - at);
+
+    at += n >= SCAN_SHORT ? scan_short(at) : 0;
+    if (at < end && *at != '"')
+        at += scan_string(at, (size_t)(end - at));
+    return at < end && *at == '"' ? at : NULL;
 }
 
 /* --- frame_client.c, frame_server.c: frame_scan() for each source --- */

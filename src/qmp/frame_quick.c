@@ -251,13 +251,72 @@ static inline const char *quick_members(const struct quick *q, const char *at, s
     }
 }
 
+/* ---- commands as nearly all are, whatever is in them ---- */
+
+/* Return: behind @key, which has its quotes and colon, and a blank; NULL: it is not here */
+static inline const char *usual_key(const struct quick *q, const char *at, const char *key,
+                                    size_t n_key) {
+    if ((size_t)(q->end - at) < n_key + 2 || memcmp(at, key, n_key) != 0)
+        return NULL;
+    at += n_key;
+    return at + (*at == ' ');
+}
+
+/* what may follow the name: a comma and @key.  Return: its value; @at: it is not here */
+static inline const char *usual_next(const struct quick *q, const char *at, const char *key,
+                                     size_t n_key) {
+    const char *value;
+
+    if (q->end - at < 2 || *at != ',')
+        return at;
+    value = usual_key(q, at + 1 + (at[1] == ' '), key, n_key);
+    return value ? value : at;
+}
+
+/* Return: behind the id, if there is one; NULL: it is neither a plain string nor an integer */
+static inline const char *usual_id(const struct quick *q, const char *at, struct frame *f) {
+    const char *value = usual_next(q, at, "\"id\":", 5);
+
+    if (value == at)
+        return at;
+    at = *value == '"' ? quick_plain_string(q, value) : quick_number(q, value);
+    if (at)
+        frame_note_value(f, KEY_ID, (size_t)(value - q->begin), value, (size_t)(at - value));
+    return at;
+}
+
+/*
+ * {"execute": "…", "arguments": {…}, "id": …}: these keys in this order, with
+ * or without the last two, and nothing else.
+ * Return: the closing brace; NULL: it is not as usual
+ */
+static inline const char *quick_usual(const struct quick *q, struct frame *f) {
+    const char *name = usual_key(q, q->begin, "{\"execute\":", 11), *at, *value;
+
+    if (!name || *name != '"')
+        return NULL;
+    at = quick_plain_string(q, name);
+    if (!at)
+        return NULL;
+    *f = (struct frame){.kind = FRAME_COMMAND};
+    frame_note_value(f, KEY_NAME, (size_t)(name - q->begin), name, (size_t)(at - name));
+    value = usual_next(q, at, "\"arguments\":", 12);
+    if (value > at)
+        at = *value == '{' ? quick_nested(q, value) : NULL;
+    at = at ? usual_id(q, at, f) : NULL;
+    return at && at < q->end && *at == '}' ? at : NULL;
+}
+
 size_t frame_quick(const char *text, size_t n, struct frame *ret_frame) {
     const struct quick q = {text, text + size_min(n, FRAME_QUICK_MAX_BYTES)};
-    const char *at = quick_blanks(&q, text + 1);
+    const char *at = quick_usual(&q, ret_frame);
 
-    *ret_frame = (struct frame){.kind = FRAME_UNKNOWN};
-    if (at == q.end || *at != '}')
-        at = quick_members(&q, at, ret_frame);
+    if (!at) {
+        *ret_frame = (struct frame){.kind = FRAME_UNKNOWN};
+        at = quick_blanks(&q, text + 1);
+        if (at == q.end || *at != '}')
+            at = quick_members(&q, at, ret_frame);
+    }
     if (!at)
         return 0;
     ret_frame->n_bytes = (size_t)(at + 1 - text);

@@ -3,6 +3,7 @@
  */
 #include "qmp/frame_parts.h"
 
+#include "qmp/frame_usual.h"
 #include "qmp/lexer.h"
 #include "qmp/scan.h"
 
@@ -114,16 +115,6 @@ static void server_byte(struct frame_reader *r, char c, size_t at) {
 
 /* --- members at the top level that are whole and plain, as nearly all are --- */
 
-/* Return: where the string that begins at @at, behind its quote, has its other one; NULL: it has a backslash, or no end */
-static inline const char *plain_string(const char *at, const char *end) {
-    size_t n = (size_t)(end - at);
-
-    at += n >= SCAN_SHORT ? scan_short(at) : 0;
-    if (at < end && *at != '"')
-        at += scan_string(at, (size_t)(end - at));
-    return at < end && *at == '"' ? at : NULL;
-}
-
 /* Return: where the number or word at @at ends; NULL: it is none, or may go on */
 static inline const char *plain_scalar(const char *at, const char *end) {
     const char *begin = at;
@@ -156,7 +147,7 @@ static inline const char *server_member(struct frame_reader *r, const char *text
 
     if (end - text < 8 || *at != '"')
         return NULL;
-    at = plain_string(key, end);
+    at = frame_plain_string(key, end);
     if (!at || end - at < 4 || at[1] != ':')
         return NULL;
     n_key = (size_t)(at - key);
@@ -168,7 +159,7 @@ static inline const char *server_member(struct frame_reader *r, const char *text
         if (!next)
             return end;
     } else {
-        next = *value == '"' ? plain_string(value + 1, end) : plain_scalar(value, end);
+        next = *value == '"' ? frame_plain_string(value + 1, end) : plain_scalar(value, end);
         if (!next)
             return NULL;
         next += *value == '"';
@@ -245,63 +236,11 @@ static enum frame_scan server_outside(struct frame_reader *r, const char *text, 
     return is_first_blank ? FRAME_BLANK : FRAME_RAW;
 }
 
-/* --- events as QEMU writes them, whole --- */
-
-/* are these eight bytes digits? */
-static inline bool are_digits(const char *text) {
-    uint64_t x;
-
-    memcpy(&x, text, sizeof(x));
-    /* from 0x30 to 0x3f, and still so with 6 more, which carries nothing into the next byte */
-    return (x & 0xf0f0f0f0f0f0f0f0) == 0x3030303030303030 &&
-           ((x + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) == 0x3030303030303030;
-}
-
-enum { EVENT_NAME_AT = 73, EVENT_LEAST_BYTES = 80 };
-
-/* Does @text begin with a timestamp of the usual numbers of digits, and then a name? */
-static inline bool event_has_usual_head(const char *text) {
-    char n_us[8] = "00000000";
-
-    memcpy(n_us, text + 54, 6);
-    return memcmp(text, "{\"timestamp\": {\"seconds\": ", 26) == 0 && are_digits(text + 26) &&
-           are_digits(text + 28) && memcmp(text + 36, ", \"microseconds\": ", 18) == 0 &&
-           are_digits(n_us) && memcmp(text + 60, "}, \"event\": \"", 13) == 0;
-}
-
-/* Return: bytes of an event with data or without that is written as most are, and whole; 0: it is not */
-static inline size_t event_usual(const char *text, size_t n, size_t *ret_n_name) {
-    static const char head[] = {'"', ',', ' ', '"', 'd', 'a', 't', 'a', '"', ':', ' ', '{'};
-    const char *end = text + n, *name = text + EVENT_NAME_AT, *at;
-    struct scan s = {.depth = 1};
-
-    if (n < EVENT_LEAST_BYTES || !event_has_usual_head(text))
-        return 0;
-    at = plain_string(name, end);
-    if (!at)
-        return 0;
-    *ret_n_name = (size_t)(at - name);
-    if ((size_t)(end - at) > sizeof(head) && memcmp(at, head, sizeof(head)) == 0) {
-        at += sizeof(head);
-        at += scan_nested(&s, at, (size_t)(end - at));
-        if (s.depth > 0)
-            return 0;
-    } else {
-        at++;
-    }
-    return at < end && *at == '}' ? (size_t)(at + 1 - text) : 0;
-}
-
-/* what is so written need not be read member by member.  Return: its bytes, or 0 */
-static inline size_t server_event(struct frame_reader *r, const char *text, size_t n) {
-    size_t n_name;
-
-    n = event_usual(text, n, &n_name);
-    if (n == 0)
-        return 0;
-    r->frame = (struct frame){
-        .kind = FRAME_EVENT, .name = {EVENT_NAME_AT, n_name}, .has_name = true, .n_bytes = n};
-    r->object_at = r->at;
+/* what is written as usual need not be read member by member.  Return: its bytes, or 0 */
+static inline size_t server_usual(struct frame_reader *r, const char *text, size_t n) {
+    n = frame_usual(text, n, &r->frame);
+    if (n > 0)
+        r->object_at = r->at;
     r->at += n;
     return n;
 }
@@ -313,7 +252,7 @@ enum frame_scan frame_server_scan(struct frame_reader *r, const char *text, size
     if (!r->is_inside) {
         if (text[0] != '{')
             return server_outside(r, text, n, ret_n);
-        *ret_n = server_event(r, text, n);
+        *ret_n = server_usual(r, text, n);
         if (*ret_n > 0)
             return FRAME_OBJECT;
         frame_object_begin(r, r->at);

@@ -84,8 +84,6 @@ static bool plain_is_there(void) {
 
 #if SCAN_X86
 
-enum { SCAN_BLOCK = 64 };
-
 /* a bit for each byte of a block, the first one's is the lowest */
 struct block {
     uint64_t quotes, backslashes, opens, closes;

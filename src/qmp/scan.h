@@ -39,8 +39,10 @@ size_t scan_nested(struct scan *s, const char *text, size_t n);
  */
 size_t scan_string(const char *text, size_t n);
 
-/* so many bytes scan_short() looks at */
-enum { SCAN_SHORT = 16 };
+enum {
+    SCAN_SHORT = 16, /* so many bytes scan_short() looks at, */
+    SCAN_BLOCK = 64, /* and so many scan_nested() at once */
+};
 
 /* the same of SCAN_SHORT bytes, for a string that is likely to be as short.  Return: SCAN_SHORT when there is none */
 static inline size_t scan_short(const char *text) {
@@ -54,6 +56,43 @@ static inline size_t scan_short(const char *text) {
 #else
     return scan_string(text, SCAN_SHORT);
 #endif
+}
+
+/*
+ * scan_flat() - scan_nested() of an object or list, behind its bracket, in which there is no other
+ * Return: how many bytes it takes, its closing bracket with them; 0: it is not
+ * as flat, has a bracket or a backslash in a string, or does not end, or @n is
+ * less than SCAN_SHORT
+ */
+static inline size_t scan_flat(const char *text, size_t n) {
+#if defined(__SSE2__)
+    const __m128i bit = _mm_set1_epi8(0x20); /* which [ and {, ] and } differ by */
+    unsigned int is_odd = 0, n_seen = 0;
+
+    for (size_t i = 0; n >= SCAN_SHORT && i < n; i += SCAN_SHORT) {
+        if (n - i < SCAN_SHORT) { /* the last ones, and some once more */
+            n_seen = (unsigned int)(SCAN_SHORT - (n - i));
+            i = n - SCAN_SHORT;
+        }
+        __m128i v = _mm_loadu_si128((const __m128i *)(text + i)), lower = _mm_or_si128(v, bit);
+        __m128i other = _mm_or_si128(_mm_cmpeq_epi8(lower, _mm_set1_epi8('{')),
+                                     _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+        __m128i close = _mm_cmpeq_epi8(lower, _mm_set1_epi8('}'));
+        unsigned int new = ~0u << n_seen, closes = (unsigned int)_mm_movemask_epi8(close) & new;
+
+        new &= (closes & -closes) - 1; /* all of them, if none is closed */
+        if ((unsigned int)_mm_movemask_epi8(other) & new)
+            return 0;
+        is_odd ^= (unsigned int)__builtin_parity((unsigned int)_mm_movemask_epi8(quote) & new);
+        if (closes)
+            return is_odd ? 0 : i + (size_t)__builtin_ctz(closes) + 1;
+    }
+#else
+    (void)text;
+    (void)n;
+#endif
+    return 0;
 }
 
 /* --- for the test ------------------------------------------------------------------------------ */

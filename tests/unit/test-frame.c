@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/util.h"
 #include "qmp/frame_quick.h"
 #include "test.h"
@@ -752,18 +753,42 @@ TEST(frame, what_is_read_in_one_go_is_what_the_lexer_reads) {
     }
 }
 
-TEST(frame, a_byte_changed_in_an_ordinary_object_is_read_alike) {
-    static const char object[] =
-        "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iothread\", \"n\": [-10, 0, true, "
-        "{\"s\": null}], \"b\": false}, \"id\": \"libvirt-391\"}";
-    char text[sizeof(object)];
+/* @text with each byte changed to each other */
+static void is_same_with_any_byte_changed(enum frame_source source, const char *text) {
+    char changed[MAX_TEXT];
 
-    for (size_t i = 0; i < sizeof(object) - 1; i++)
+    for (size_t i = 0; i < strlen(text); i++)
         for (int c = 0; c < 256; c++) {
-            memcpy(text, object, sizeof(object));
-            text[i] = (char)c;
-            is_same_bytewise(text, sizeof(object) - 1);
+            memcpy(changed, text, strlen(text));
+            changed[i] = (char)c;
+            is_same_bytewise_from(source, changed, strlen(text));
         }
+}
+
+TEST(frame, a_byte_changed_in_an_ordinary_object_is_read_alike) {
+    static const char *const objects[] = {
+        "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iothread\", \"n\": [-10, 0, true, "
+        "{\"s\": null}], \"b\": false}, \"id\": \"libvirt-391\"}",
+        "{\"execute\":\"query-status\",\"id\":1000000000}",
+        "{\"execute\": \"stop\"}\r\n{\"execute\": \"cont\", \"arguments\": {}}",
+        "{\"execute\": \"stop\", \"id\": 17}\n{}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
+        is_same_with_any_byte_changed(FRAME_CLIENT, objects[i]);
+}
+
+TEST(frame, a_byte_changed_in_an_ordinary_reply_is_read_alike) {
+    static const char *const replies[] = {
+        "{\"return\": {\"status\": \"running\", \"singlestep\": false, \"running\": true}, \"id\": \"libvirt-391\"}\r\n{}",
+        "{\"return\": {\"status\": \"running\"}, \"id\": 1000000000}\r\n{\"id\": 2}",
+        "{\"return\": {}, \"id\": 17}\r\n",
+        "{\"return\": [{\"name\": \"a}\"}, {\"name\": \"\\\"b\"}]}\r\n{}",
+        "{\"return\": {\"a\": \"}\"}}{\"return\": []}",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(replies); i++)
+        is_same_with_any_byte_changed(FRAME_SERVER, replies[i]);
 }
 
 TEST(frame, a_byte_changed_in_an_ordinary_event_is_read_alike) {
@@ -774,16 +799,8 @@ TEST(frame, a_byte_changed_in_an_ordinary_event_is_read_alike) {
         "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 12345}, \"event\": \"X\", \"data\": {}}  {}",
     };
 
-    for (size_t k = 0; k < ARRAY_SIZE(events); k++)
-        for (size_t i = 0; i < strlen(events[k]); i++)
-            for (int c = 0; c < 256; c++) {
-                char text[MAX_TEXT];
-                size_t n = strlen(events[k]);
-
-                memcpy(text, events[k], n);
-                text[i] = (char)c;
-                is_same_bytewise_from(FRAME_SERVER, text, n);
-            }
+    for (size_t i = 0; i < ARRAY_SIZE(events); i++)
+        is_same_with_any_byte_changed(FRAME_SERVER, events[i]);
 }
 
 TEST(frame, ordinary_events_are_the_same_wherever_they_are_split) {
@@ -794,4 +811,52 @@ TEST(frame, ordinary_events_are_the_same_wherever_they_are_split) {
 
     cr_assert(eq(int, f.kind, FRAME_EVENT));
     is_slice(event, f.name, "A_B");
+}
+
+TEST(frame, ordinary_replies_are_the_same_wherever_they_are_split) {
+    static const char reply[] = "{\"return\": {\"status\": \"running\"}, \"id\": \"libvirt-391\"}";
+    struct frame f = scan_object(FRAME_SERVER, reply);
+
+    cr_assert(eq(int, f.kind, FRAME_RETURN));
+    is_slice(reply, f.id, "\"libvirt-391\"");
+    has_id(FRAME_SERVER, "{\"return\": [\"}\"], \"id\": 12345678901}", "12345678901");
+    cr_assert(not(scan_object(FRAME_SERVER, "{\"return\": {}}").has_id));
+}
+
+TEST(frame, a_reply_of_any_length_is_read_alike) {
+    for (size_t n = 0; n < 1100; n++) {
+        struct frame_reader r;
+        struct buffer b = BUFFER_INIT;
+        size_t n_scanned;
+
+        buffer_append_string(&b, "{\"return\": [\"");
+        for (size_t i = 0; i < n; i++)
+            buffer_append_string(&b, i % 3 ? "x" : "]");
+        buffer_append_string(&b, "\"], \"id\": 7}");
+        frame_reader_init(&r, FRAME_SERVER);
+        cr_assert(eq(int, frame_scan(&r, b.data, b.n, &n_scanned), FRAME_OBJECT));
+        cr_assert(eq(sz, n_scanned, b.n));
+        cr_assert(eq(sz, frame_reader_frame(&r)->n_bytes, b.n));
+        cr_assert(eq(sz, frame_reader_frame(&r)->id.at, b.n - 2));
+        cr_assert(eq(sz, frame_reader_frame(&r)->id.n, 1));
+        buffer_deinit(&b);
+    }
+}
+
+TEST(frame, a_line_end_behind_an_object_is_skipped_and_no_more) {
+    static const struct {
+        const char *text;
+        size_t n;
+    } ends[] = {{"", 0},   {"\n", 1},  {"\r\n", 2}, {"\r\n\n", 2},
+                {"\r", 0}, {" \n", 0}, {"\r{", 0},  {"\n{", 1}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        struct frame_reader r;
+        size_t n;
+
+        frame_reader_init(&r, FRAME_CLIENT);
+        cr_assert(eq(int, frame_scan(&r, "{}", 2, &n), FRAME_OBJECT));
+        cr_assert(eq(sz, frame_skip_line_end(&r, ends[i].text, strlen(ends[i].text)), ends[i].n));
+        cr_assert(eq(sz, r.at, 2 + ends[i].n));
+    }
 }
