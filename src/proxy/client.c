@@ -39,9 +39,11 @@ bool client_wants(const struct session *s, const char *text, const struct frame 
         return true; /* it may be a command, and any one */
     if (!is_command(frame) || !frame->has_name || s->engine.selection->n_working == 0)
         return false;
-    return introspect_find(name, frame->name.n) != INTROSPECT_NONE ||
-           session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
-           program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
+    if (introspect_find(name, frame->name.n) != INTROSPECT_NONE)
+        return true;
+    return program_may_mention(s->program, name, frame->name.n) &&
+           (session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
+            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0);
 }
 
 static bool has_reserved_id(const struct session *s, const char *text, const struct frame *frame) {

@@ -27,7 +27,7 @@ bool input_wants(const struct session *s, const char *text, const struct frame *
     switch (frame->kind) {
     case FRAME_EVENT:
         return frame->is_escaped ||
-               (frame->has_name &&
+               (frame->has_name && program_may_mention(s->program, name, frame->name.n) &&
                 (session_reads(s, PROGRAM_EVENT, name, frame->name.n) ||
                  program_find(s->program, PROGRAM_UNTIL, name, frame->name.n).n > 0));
     case FRAME_ERROR:

@@ -5,20 +5,18 @@
 
 #include "json/writer.h"
 
-static const struct {
-    const char *name;
-    enum introspect_kind kind;
-} commands[] = {
-    {"query-commands", INTROSPECT_COMMANDS},
-    {"query-events", INTROSPECT_EVENTS},
-    {"query-qmp-schema", INTROSPECT_SCHEMA},
-};
-
+/* by lengths, since it is asked of every command */
 enum introspect_kind introspect_find(const char *name, size_t n_name) {
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        if (n_name == strlen(commands[i].name) && memcmp(name, commands[i].name, n_name) == 0)
-            return commands[i].kind;
-    return INTROSPECT_NONE;
+    switch (n_name) {
+    case 12:
+        return memcmp(name, "query-events", 12) == 0 ? INTROSPECT_EVENTS : INTROSPECT_NONE;
+    case 14:
+        return memcmp(name, "query-commands", 14) == 0 ? INTROSPECT_COMMANDS : INTROSPECT_NONE;
+    case 16:
+        return memcmp(name, "query-qmp-schema", 16) == 0 ? INTROSPECT_SCHEMA : INTROSPECT_NONE;
+    default:
+        return INTROSPECT_NONE;
+    }
 }
 
 /* a name that the client finds in the list */

@@ -31,6 +31,7 @@ struct program {
     struct version client_version;
     struct name_entry *table; /* a power of two of slots, at most half full */
     size_t n_slots;
+    uint8_t *mentioned; /* as many: a bit for each name, whatever its role */
     size_t n_uses[_PROGRAM_ROLE_N];
     bool has_fds;
     struct list selections; /* struct selection.in_program */
@@ -38,29 +39,34 @@ struct program {
 
 /* --- the index of names ------------------------------------------------------------------------ */
 
-/* eight bytes at a time, because it is done for every message */
-static uint32_t hash_name(enum program_role role, const char *name, size_t n) {
-    uint64_t h = (uint64_t)role << 32 ^ n;
-    uint64_t word;
+/* so that all bits of the outcome depend on all of @h */
+static uint64_t mix(uint64_t h) {
+    h *= 0x9E3779B97F4A7C15u; /* odd, and without a pattern: 2^64 over the golden ratio */
+    return h ^ h >> 32;
+}
 
-    for (; n >= sizeof(word); n -= sizeof(word), name += sizeof(word)) {
-        memcpy(&word, name, sizeof(word));
-        h = (h ^ word) *
-            0x9E3779B97F4A7C15u; /* odd, and without a pattern: 2^64 over the golden ratio */
-        h ^= h >> 32;
+/* eight bytes at a time, the last ones perhaps once more, because it is done for every message */
+static uint32_t hash_name(const char *name, size_t n) {
+    uint64_t h = n, word = 0;
+
+    if (n < sizeof(word)) {
+        for (size_t i = 0; i < n; i++)
+            word = word << 8 | (unsigned char)name[i];
+        return (uint32_t)mix(h ^ word);
     }
-    word = 0;
-    for (size_t i = 0; i < n; i++)
-        word = word << 8 | (unsigned char)name[i];
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return (uint32_t)(h >> 32);
+    for (size_t i = 0; i < n - sizeof(word); i += sizeof(word)) {
+        memcpy(&word, name + i, sizeof(word));
+        h = mix(h ^ word);
+    }
+    memcpy(&word, name + n - sizeof(word), sizeof(word));
+    return (uint32_t)mix(h ^ word);
 }
 
 static struct name_entry *find_slot(const struct program *p, enum program_role role,
                                     const char *name, size_t n_name) {
-    uint32_t hash = hash_name(role, name, n_name);
+    uint32_t hash = hash_name(name, n_name);
 
-    for (size_t i = hash;; i++) {
+    for (size_t i = hash + (size_t)role;; i++) {
         struct name_entry *e = &p->table[i & (p->n_slots - 1)];
 
         if (!e->is_used)
@@ -71,9 +77,19 @@ static struct name_entry *find_slot(const struct program *p, enum program_role r
     }
 }
 
+/* the low bits of a hash say which byte, the highest ones which bit of it */
+static uint8_t *mentioned_byte(const struct program *p, uint32_t hash) {
+    return &p->mentioned[hash & (p->n_slots - 1)];
+}
+
+static uint8_t mentioned_bit(uint32_t hash) {
+    return (uint8_t)(1u << (hash >> 29));
+}
+
 static int add_use(struct program *p, enum program_role role, const char *name, size_t n_name,
                    const struct rule *rule, enum vars_side side) {
     struct name_entry *e = find_slot(p, role, name, n_name);
+    uint32_t hash = hash_name(name, n_name);
 
     if (e->n_use > 0 && e->use[e->n_use - 1].rule == rule && e->use[e->n_use - 1].side == side)
         return 0;
@@ -88,11 +104,12 @@ static int add_use(struct program *p, enum program_role role, const char *name, 
         e->use = more;
     }
     e->use[e->n_use++] = (struct program_use){rule, side};
-    e->hash = hash_name(role, name, n_name);
+    e->hash = hash;
     e->role = role;
     e->name = name;
     e->n_name = n_name;
     e->is_used = true;
+    *mentioned_byte(p, hash) |= mentioned_bit(hash);
     p->n_uses[role]++;
     return 0;
 }
@@ -190,7 +207,8 @@ static int index_all(struct program *p) {
     for (p->n_slots = 16; p->n_slots < n_names * 2;)
         p->n_slots *= 2;
     p->table = calloc(p->n_slots, sizeof(*p->table));
-    if (!p->table)
+    p->mentioned = calloc(p->n_slots, sizeof(*p->mentioned));
+    if (!p->table || !p->mentioned)
         return -ENOMEM;
     for (size_t i = 0; i < p->n_rules; i++) {
         r = index_rule(p, p->rules[i]);
@@ -208,6 +226,12 @@ struct program_uses program_find(const struct program *p, enum program_role role
         return (struct program_uses){NULL, 0};
     e = find_slot(p, role, name, n_name);
     return (struct program_uses){e->use, e->is_used ? e->n_use : 0};
+}
+
+bool program_may_mention(const struct program *p, const char *name, size_t n_name) {
+    uint32_t hash = hash_name(name, n_name);
+
+    return *mentioned_byte(p, hash) & mentioned_bit(hash);
 }
 
 bool program_has_fds(const struct program *p) {
@@ -371,6 +395,7 @@ struct program *program_unref(struct program *p) {
         selection_unref(s);
     }
     free(p->table);
+    free(p->mentioned);
     arena_deinit(&p->arena);
     free(p);
     return NULL;

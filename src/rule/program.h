@@ -101,6 +101,13 @@ struct program_uses {
 struct program_uses program_find(const struct program *p, enum program_role role, const char *name,
                                  size_t n_name);
 
+/*
+ * program_may_mention() - is it worth while to look for @name?
+ * Most messages have a name that no rule knows: this says so by a look at one bit.
+ * Return: false when no rule mentions it, whatever its role
+ */
+bool program_may_mention(const struct program *p, const char *name, size_t n_name);
+
 /* does any rule use this role at all? */
 bool program_has(const struct program *p, enum program_role role);
 
