@@ -6,6 +6,7 @@
  *   session.c  what a session is told and asked
  *   input.c    input of both sides to whole pieces
  *   run.c      what of the server's need not be looked at one by one
+ *   commands.c and what of the client's
  *   client.c   what becomes of the client's
  *   task.c     a message under way through the engine, and what becomes of it
  *   inject.c   messages of the shim's own, which rules order

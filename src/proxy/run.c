@@ -15,7 +15,7 @@ enum { RUN_COPY_BYTES = 1024 };
 
 /* what came and was not given out yet goes */
 static int give(struct session *s, struct run *run, bool is_copied) {
-    struct out *out = &s->out[SIDE_CLIENT];
+    struct out *out = &s->out[run->to];
     size_t n = run->n;
 
     run->n = 0;
@@ -28,7 +28,7 @@ static int give(struct session *s, struct run *run, bool is_copied) {
 int run_end(struct session *s, struct run *run) {
     int r = run->n > 0 ? give(s, run, run->is_copied) : 0;
 
-    *run = (struct run){.n = 0}; /* other rules may work from here on */
+    run_begin(run, run->to); /* other rules may work from here on */
     return r;
 }
 
@@ -46,22 +46,16 @@ static inline void tell_passed(struct session *s, const char *text, size_t n) {
         session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
 }
 
-static void extend(struct run *run, const char *text, size_t n) {
-    if (run->n == 0)
-        run->text = text;
-    run->n += n;
-}
-
 static int take_renamed(struct session *s, struct run *run, const char *text, size_t n,
                         const struct frame *frame, const struct rename *rename) {
     size_t end = frame->name.at + frame->name.n;
     int r;
 
-    extend(run, text, frame->name.at);
+    run_extend(run, text, frame->name.at);
     r = give(s, run, true);
     if (r == 0)
         r = out_copy(&s->out[SIDE_CLIENT], rename->text, rename->n_text);
-    extend(run, text + end, n - end);
+    run_extend(run, text + end, n - end);
     run->is_copied = true;
     s->stats.n_rewritten++;
     return r;
@@ -127,7 +121,7 @@ static int take_event(struct session *s, struct run *run, const char *text, size
     switch (judge_again(s, run, text, frame)) {
     case RUN_EVENT_PASSES:
         tell_passed(s, text, n);
-        extend(run, text, n);
+        run_extend(run, text, n);
         return RUN_TAKEN;
     case RUN_EVENT_IS_RENAMED:
         if (!is_followed_by_line_end(text, n, n_left) || s->tells_traffic)
@@ -151,7 +145,7 @@ static int take_object(struct session *s, struct run *run, const char *text, siz
         return RUN_NOT_TAKEN;
     s->n_answered++;
     tell_passed(s, text, n);
-    extend(run, text, n);
+    run_extend(run, text, n);
     return RUN_TAKEN;
 }
 
@@ -172,7 +166,7 @@ int run_take(struct session *s, struct run *run, enum frame_scan scan, const cha
     *ret_n = n;
     if (scan == FRAME_BLANK) {
         tell_went(s, text, n, NULL);
-        extend(run, text, n);
+        run_extend(run, text, n);
         return RUN_TAKEN;
     }
     r = take_object(s, run, text, n, n_left);
@@ -183,7 +177,7 @@ int run_take(struct session *s, struct run *run, enum frame_scan scan, const cha
     tell_went(s, text, n, frame_reader_frame(&in->reader));
     if (n_eol > 0)
         tell_went(s, text + n, n_eol, NULL);
-    extend(run, text + n, n_eol);
+    run_extend(run, text + n, n_eol);
     *ret_n = n + n_eol;
     return RUN_TAKEN;
 }

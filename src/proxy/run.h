@@ -1,12 +1,16 @@
 #pragma once
 
-/* Runs: messages of a server that go to the client as they come.  For session.c */
+/*
+ * Runs: messages that go to the other side as they come, as many as stand
+ * together.  For session.c
+ */
 
 #include "proxy/flow.h"
 #include "rule/rename.h"
 
 /* what was taken and stands together, and was not given out yet */
 struct run {
+    enum side to;
     const char *text;
     size_t n;
     bool is_copied; /* a part before it was */
@@ -19,6 +23,21 @@ struct run {
 };
 
 enum { RUN_TAKEN, RUN_NOT_TAKEN };
+
+/* nothing was taken yet.  Not all of it is set: this is done for every piece that comes */
+static inline void run_begin(struct run *run, enum side to) {
+    run->to = to;
+    run->n = 0;
+    run->is_copied = false;
+    run->name = NULL;
+}
+
+/* more goes as it came; it follows what was taken before */
+static inline void run_extend(struct run *run, const char *text, size_t n) {
+    if (run->n == 0)
+        run->text = text;
+    run->n += n;
+}
 
 /*
  * run_take() - a piece of the server's input, if it can go at once

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/commands.h"
 #include "proxy/flow.h"
 #include "proxy/run.h"
 
@@ -304,8 +305,9 @@ static int feed_next(struct session *s, enum side from, struct run *run, enum fr
                      const char *text, size_t n, size_t n_left, size_t *ret_n) {
     int r = RUN_NOT_TAKEN;
 
-    if (from == SIDE_SERVER && is_quiet(s))
-        r = run_take(s, run, scan, text, n, n_left, ret_n);
+    if (is_quiet(s))
+        r = from == SIDE_SERVER ? run_take(s, run, scan, text, n, n_left, ret_n)
+                                : commands_take(s, run, scan, text, n, n_left, ret_n);
     if (r != RUN_NOT_TAKEN)
         return r;
     *ret_n = n;
@@ -319,10 +321,11 @@ static int feed_next(struct session *s, enum side from, struct run *run, enum fr
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
                  struct session_time time) {
     struct input *in = &s->input[from];
-    struct run run = {.n = 0};
+    struct run run;
     size_t n_piece;
     int r;
 
+    run_begin(&run, side_other(from));
     s->time = time;
     s->stats.n_bytes[from] += n;
     if (s->tells_traffic && fds && !fds_is_empty(fds))
