@@ -8,7 +8,7 @@
 
 enum { BUFFER_FIRST_BYTES = 256 };
 
-void buffer_deinit(struct buffer *b) {
+void buffer_free(struct buffer *b) {
     if (!b->is_lent)
         free(b->data);
     *b = (struct buffer)BUFFER_INIT;

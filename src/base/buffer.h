@@ -20,7 +20,13 @@ struct buffer {
 #define BUFFER_INIT                                                                                \
     { 0 }
 
-void buffer_deinit(struct buffer *b);
+void buffer_free(struct buffer *b); /* private: there may be something */
+
+static inline void buffer_deinit(struct buffer *b) {
+    if (b->data)
+        buffer_free(b);
+    b->failed = false;
+}
 
 /*
  * an empty buffer that begins in @room, which must stay as long as the buffer is used there

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void fds_deinit(struct fds *f) {
+void fds_close(struct fds *f) {
     for (size_t i = 0; i < f->n; i++)
         close(f->fd[i]);
     free(f->fd);
@@ -28,11 +28,4 @@ void fds_replace_take(struct fds *f, struct fds *from) {
 
     fds_deinit(f);
     *f = taken;
-}
-
-struct fds fds_steal(struct fds *f) {
-    struct fds taken = *f;
-
-    *f = (struct fds)FDS_INIT;
-    return taken;
 }

@@ -16,8 +16,13 @@ struct fds {
 #define FDS_INIT                                                                                   \
     { 0 }
 
+void fds_close(struct fds *f); /* private: there may be some */
+
 /* close them all; the set is empty afterwards */
-void fds_deinit(struct fds *f);
+static inline void fds_deinit(struct fds *f) {
+    if (f->fd) /* none came with nearly all that comes */
+        fds_close(f);
+}
 
 /* Return: 0 or -ENOMEM; on failure @fd is closed */
 int fds_push_take(struct fds *f, int fd);
@@ -26,7 +31,12 @@ int fds_push_take(struct fds *f, int fd);
 void fds_replace_take(struct fds *f, struct fds *from);
 
 /* Return: the set; @f is empty afterwards */
-struct fds fds_steal(struct fds *f);
+static inline struct fds fds_steal(struct fds *f) {
+    struct fds taken = *f;
+
+    *f = (struct fds)FDS_INIT;
+    return taken;
+}
 
 static inline bool fds_is_empty(const struct fds *f) {
     return f->n == 0;

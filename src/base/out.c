@@ -11,10 +11,13 @@ static void segment_free(struct out *o, struct out_segment *g) {
     list_remove(&g->in_out);
     buffer_deinit(&g->own);
     fds_deinit(&g->fds);
-    if (g == &o->first)
-        o->is_first_used = false;
-    else
+    if (g != &o->first) {
         free(g);
+        return;
+    }
+    o->is_first_used = false; /* and empty, for the next time */
+    g->n = 0;
+    g->is_borrowed = false;
 }
 
 /* Return: an empty one, or NULL */
@@ -22,12 +25,12 @@ static struct out_segment *segment_new(struct out *o) {
     if (o->is_first_used)
         return calloc(1, sizeof(struct out_segment));
     o->is_first_used = true;
-    o->first = (struct out_segment){.n = 0};
     return &o->first;
 }
 
 void out_init(struct out *o) {
     list_init(&o->segments);
+    o->first = (struct out_segment){.n = 0};
     o->is_first_used = false;
     o->n_bytes = 0;
     o->next = (struct fds)FDS_INIT;
@@ -50,7 +53,8 @@ static struct out_segment *out_add(struct out *o) {
 
     if (!g)
         return NULL;
-    g->fds = fds_steal(&o->next);
+    if (!fds_is_empty(&o->next))
+        g->fds = fds_steal(&o->next);
     list_append(&o->segments, &g->in_out);
     return g;
 }

@@ -3,19 +3,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-void rides_deinit(struct rides *r) {
+void rides_close(struct rides *r) {
     for (size_t i = 0; i < r->n; i++)
         fds_deinit(&r->ride[i].fds);
     free(r->ride);
     *r = (struct rides)RIDES_INIT;
 }
 
-int rides_add_take(struct rides *r, size_t at, struct fds *fds) {
-    struct ride *more;
+int rides_add_more(struct rides *r, size_t at, struct fds *fds) {
+    struct ride *more = realloc(r->ride, (r->n + 1) * sizeof(*more));
 
-    if (!fds || fds_is_empty(fds))
-        return 0;
-    more = realloc(r->ride, (r->n + 1) * sizeof(*more));
     if (!more) {
         fds_deinit(fds);
         return -ENOMEM;
@@ -23,13 +20,6 @@ int rides_add_take(struct rides *r, size_t at, struct fds *fds) {
     r->ride = more;
     r->ride[r->n++] = (struct ride){at, fds_steal(fds)};
     return 0;
-}
-
-struct rides rides_steal(struct rides *r) {
-    struct rides taken = *r;
-
-    *r = (struct rides)RIDES_INIT;
-    return taken;
 }
 
 static int push(struct out *o, const char *text, size_t n, bool is_borrowed) {

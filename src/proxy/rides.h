@@ -23,17 +23,31 @@ struct rides {
 #define RIDES_INIT                                                                                 \
     { 0 }
 
-void rides_deinit(struct rides *r);
+void rides_close(struct rides *r); /* private: there may be some */
+
+static inline void rides_deinit(struct rides *r) {
+    if (r->ride)
+        rides_close(r);
+}
 
 static inline bool rides_is_empty(const struct rides *r) {
     return r->n == 0;
 }
 
+int rides_add_more(struct rides *r, size_t at, struct fds *fds); /* private: the set is not empty */
+
 /* Return: 0 or -ENOMEM; @fds is consumed whatever is returned; an empty set adds nothing */
-int rides_add_take(struct rides *r, size_t at, struct fds *fds);
+static inline int rides_add_take(struct rides *r, size_t at, struct fds *fds) {
+    return !fds || fds_is_empty(fds) ? 0 : rides_add_more(r, at, fds);
+}
 
 /* Return: all of them; @r is empty afterwards */
-struct rides rides_steal(struct rides *r);
+static inline struct rides rides_steal(struct rides *r) {
+    struct rides taken = *r;
+
+    *r = (struct rides)RIDES_INIT;
+    return taken;
+}
 
 /* @text goes to @o with the fds on the bytes they came with; @r is empty afterwards.  Return: 0 or -ENOMEM */
 int rides_push(struct rides *r, struct out *o, const char *text, size_t n, bool is_borrowed);
