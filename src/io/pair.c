@@ -353,6 +353,15 @@ static void pair_on_trace(void *userdata, const struct trace_item *item) {
     tracelog_write(p->shared->log, p->id, item);
 }
 
+/* Return: 0 or -ENOMEM */
+static int pair_new_session(struct pair *p, struct program *program, const struct limits *limits) {
+    int r = session_new(program, limits, pair_on_trace, p, &p->session);
+
+    if (r == 0) /* which is most of what there is to tell, and nobody would write it down */
+        session_tell_passed(p->session, log_is_on(p->shared->log, LOG_LEVEL_DEBUG));
+    return r;
+}
+
 static void pair_on_record(void *userdata, const struct record *r) {
     const struct pair *p = userdata;
 
@@ -426,7 +435,7 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     r = upstream_open(&p->server_fd);
     if (r < 0)
         return r;
-    r = session_new(program, &p->shared->limits, pair_on_trace, p, &p->session);
+    r = pair_new_session(p, program, &p->shared->limits);
     if (r == 0 && p->shared->is_compact)
         session_compact(p->session);
     if (r == 0 && p->shared->recording->is_on)
@@ -530,7 +539,7 @@ static int pair_resume_session(struct pair *p, const struct keep_left *left) {
     p->connect_path = strdup(left->connect_path);
     if (!p->connect_path)
         return -ENOMEM;
-    r = session_new(left->program, &left->limits, pair_on_trace, p, &p->session);
+    r = pair_new_session(p, left->program, &left->limits);
     if (r < 0)
         return r;
     p->is_resuming = true;

@@ -280,6 +280,7 @@ int checkpoint_renew(struct session **session) {
         r = session_new(old->program, &old->limits, old->trace, old->userdata, &new);
     if (r)
         return error_fold(r);
+    new->tells_passed = old->tells_passed;
     new->tells_traffic = old->tells_traffic;
     r = checkpoint_restore(new, &c, large.data, large.n);
     if (r) {

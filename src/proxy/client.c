@@ -146,7 +146,7 @@ static int client_object(struct session *s, const char *text, size_t n, const st
         ((s->is_oob && (has_fds || (s->program && frame->kind == FRAME_COMMAND_OOB))) ||
          has_reserved_id(s, text, frame)))
         return task_begin_command(s, text, n, frame, rides, TASK_PLAIN);
-    session_trace(s, TRACE_PASSED, SIDE_CLIENT, NULL, text, n, NULL, 0, NULL);
+    session_trace_passed(s, SIDE_CLIENT, text, n);
     return client_passes(s, text, n, frame, rides, is_borrowed);
 }
 

@@ -30,8 +30,8 @@ int commands_take(struct session *s, struct run *run, enum frame_scan scan, cons
         return RUN_NOT_TAKEN;
     s->stats.n_messages[SIDE_CLIENT]++;
     s->n_sent++;
-    if (s->trace)
-        session_trace(s, TRACE_PASSED, SIDE_CLIENT, NULL, text, n, NULL, 0, NULL);
+    if (s->tells_passed)
+        session_trace_passed(s, SIDE_CLIENT, text, n);
     *ret_n = n + frame_skip_line_end(&in->reader, text + n, n_left - n);
     run_extend(run, text, *ret_n);
     return RUN_TAKEN;

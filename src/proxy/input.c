@@ -74,7 +74,7 @@ static int server_object(struct session *s, const char *text, size_t n, const st
         return r;
     if (input_wants(s, text, frame))
         return task_begin_message(s, text, n, rides);
-    session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+    session_trace_passed(s, SIDE_SERVER, text, n);
     return queue_pass(s, text, n, rides);
 }
 

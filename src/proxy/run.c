@@ -42,8 +42,8 @@ static void tell_went(struct session *s, const char *text, size_t n, const struc
 }
 
 static inline void tell_passed(struct session *s, const char *text, size_t n) {
-    if (s->trace)
-        session_trace(s, TRACE_PASSED, SIDE_SERVER, NULL, text, n, NULL, 0, NULL);
+    if (s->tells_passed)
+        session_trace_passed(s, SIDE_SERVER, text, n);
 }
 
 static int take_renamed(struct session *s, struct run *run, const char *text, size_t n,

@@ -20,6 +20,7 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
     s->program = program_ref(program);
     s->limits = *limits;
     s->trace = trace;
+    s->tells_passed = trace;
     s->userdata = userdata;
     frame_reader_init(&s->input[SIDE_CLIENT].reader, FRAME_CLIENT);
     frame_reader_init(&s->input[SIDE_SERVER].reader, FRAME_SERVER);
@@ -92,6 +93,11 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
     if (x && x->applied)
         item.rule = x->applied->rule->name;
     session_tell(s, &item);
+}
+
+void session_trace_passed(struct session *s, enum side from, const char *text, size_t n) {
+    if (s->tells_passed)
+        session_trace(s, TRACE_PASSED, (int)from, NULL, text, n, NULL, 0, NULL);
 }
 
 int session_select(struct session *s, const struct version *server,
@@ -244,6 +250,10 @@ static bool went_on(const struct session *s, const struct trace_item *came,
     g = list_entry(out->segments.prev, struct out_segment, in_out);
     return g->text + g->n == came->text + came->n_text &&
            (g->n > came->n_text || (g->n == came->n_text && fds_is_empty(&g->fds)));
+}
+
+void session_tell_passed(struct session *s, bool is_wanted) {
+    s->tells_passed = is_wanted && s->trace;
 }
 
 void session_tell_traffic(struct session *s, bool is_wanted) {

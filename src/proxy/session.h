@@ -48,6 +48,9 @@ struct session_time {
 int session_new(struct program *program, const struct limits *limits, trace_fn trace,
                 void *userdata, struct session **ret_session);
 
+/* from now on the observer is told, or not, of messages that pass (TRACE_PASSED); it is from the beginning */
+void session_tell_passed(struct session *s, bool is_wanted);
+
 /* from now on the observer is told, or not, of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT) */
 void session_tell_traffic(struct session *s, bool is_wanted);
 

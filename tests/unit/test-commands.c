@@ -256,3 +256,24 @@ TEST(commands, that_pass_leave_in_one_borrowed_piece) {
     heard_deinit(&h);
     program_unref(p.program);
 }
+
+TEST(commands, that_pass_are_told_of_only_while_that_is_wanted) {
+    static const char command[] = "{\"execute\": \"a\"}\r\n", reply[] = "{\"return\": {}}\r\n";
+    struct limits limits = LIMITS_DEFAULT;
+    struct heard h = {.has_rules = true};
+    struct session *s = NULL;
+
+    cr_assert(eq(int, session_new(NULL, &limits, on_trace, &h, &s), 0));
+    for (int is_wanted = 0; is_wanted < 2; is_wanted++) {
+        session_tell_passed(s, is_wanted);
+        buffer_clear(&h.told);
+        feed(s, SIDE_CLIENT, command, strlen(command), &h);
+        feed(s, SIDE_SERVER, reply, strlen(reply), &h);
+        for (size_t i = 0; i < strlen(command); i++)
+            feed(s, SIDE_CLIENT, command + i, 1, &h);
+        feed(s, SIDE_SERVER, "{\"event\": \"A\"} {}", 18, &h);
+        cr_assert(is_wanted ? h.told.n > 0 : h.told.n == 0);
+    }
+    session_free(s);
+    heard_deinit(&h);
+}
