@@ -4,6 +4,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "test.h"
 
@@ -44,11 +45,13 @@ static size_t fail_each(const char *text, enum oom_mode mode) {
 }
 
 TEST(load_oom, each_allocation_may_fail_once) {
-    cr_assert(gt(sz, fail_each(exchanges_text, OOM_ONCE), 20));
-    cr_assert(gt(sz, fail_each(policy_text, OOM_ONCE), 10));
+    cr_assert(gt(sz, fail_each(session_rules_exchanges, OOM_ONCE), 20));
+    cr_assert(gt(sz, fail_each(session_rules_policy, OOM_ONCE), 10));
+    cr_assert(gt(sz, fail_each(session_rules_newest, OOM_ONCE), 20));
 }
 
 TEST(load_oom, memory_may_run_out_for_good_anywhere) {
-    fail_each(exchanges_text, OOM_FOR_GOOD);
-    fail_each(policy_text, OOM_FOR_GOOD);
+    fail_each(session_rules_exchanges, OOM_FOR_GOOD);
+    fail_each(session_rules_policy, OOM_FOR_GOOD);
+    fail_each(session_rules_newest, OOM_FOR_GOOD);
 }
