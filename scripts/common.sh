@@ -6,8 +6,8 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages_build=(autoconf automake make gcc libc6-dev binutils pkg-config libuv1-dev libyajl-dev)
 packages_demo=("${packages_build[@]}" python3 qemu-system-x86 qemu-utils)
 packages_test=("${packages_demo[@]}" libcriterion-dev mandoc git)
-packages_ci=("${packages_test[@]}" clang-format cppcheck xz-utils systemd systemd-container dbus
-    chromium chromium-driver)
+packages_ci=("${packages_test[@]}" clang-format clang-tidy cppcheck valgrind xz-utils systemd systemd-container
+    dbus chromium chromium-driver)
 
 # install the Debian packages that are not there; says nothing when none is missing
 install_packages() {
