@@ -103,7 +103,7 @@ def end(client):
     """What comes after the sentinel, its reply included."""
     n_before = len(client.input)
     client.send(SENTINEL)
-    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel", seconds=10)
+    client.read_until(lambda text: SENTINEL_REPLY.search(text, n_before), "the reply to the sentinel")
     return normal(client.input[n_before:])
 
 
@@ -170,7 +170,7 @@ class Stage:
         with self.client(self.shim(options, rules).path) as client:
             begin(client, options)
             send(client, writes)
-            client.read_until(lambda text: is_all(normal(text)), "what QEMU answers at once", seconds=10)
+            client.read_until(lambda text: is_all(normal(text)), "what QEMU answers at once")
             at_once = normal(client.input)
             return at_once, end(client)
 

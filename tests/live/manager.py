@@ -7,10 +7,12 @@ program from another are here, too.
 import json
 import os
 import socket
+import struct
 import sys
-import time
 
 from qmplive import DEADLINE_S, Deadline, Process, Replay, Shim, Timeout, check_equal
+
+SO_TIMESTAMPNS = 35  # the kernel says when a datagram was sent, however late it is read
 
 # Put the fds where the program looks for them, and its own pid beside them.
 LAUNCH = """
@@ -51,8 +53,9 @@ class Notified:
     def __init__(self, place, is_abstract=False):
         self.name = "@" + place.path("notify") if is_abstract else place.path("notify")
         self.socket = place.keep(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.bind(self.name.replace("@", "\0", 1) if is_abstract else self.name)
-        self.said = []  # (time, variable, value), all of it
+        self.said = []  # (time in s at which it was sent, variable, value), all of it
 
     def read(self, variable, matches=lambda value: True, seconds=DEADLINE_S):
         """The value of the next `variable` that matches; what else comes is kept in .said."""
@@ -60,11 +63,12 @@ class Notified:
         while True:
             try:
                 self.socket.settimeout(deadline.left("%s=; so far %s" % (variable, self.said)))
-                text = self.socket.recv(4096).decode()
+                data, control, _, _ = self.socket.recvmsg(4096, 4096)
             except TimeoutError:
                 raise Timeout("%s= did not come; so far %s" % (variable, self.said)) from None
-            pairs = [line.partition("=") for line in text.split("\n")]
-            self.said += [(time.monotonic(), name, value) for name, _, value in pairs]
+            pairs = [line.partition("=") for line in data.decode().split("\n")]
+            sent_s, sent_ns = next(struct.unpack("qq", stamp) for _, kind, stamp in control if kind == SO_TIMESTAMPNS)
+            self.said += [(sent_s + sent_ns / 1e9, name, value) for name, _, value in pairs]
             for name, _, value in pairs:
                 if name == variable and matches(value):
                     return value

@@ -113,7 +113,7 @@ class Run:
         def has_ended():
             return self.stage.qemu.child.poll() is not None
         try:
-            return has_ended() if isinstance(error, AssertionError) else until(has_ended, "the server to end", seconds=1)
+            return has_ended() if isinstance(error, AssertionError) else until(has_ended, "the server to end")
         except Timeout:
             return False
 
