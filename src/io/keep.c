@@ -418,7 +418,7 @@ static int keep_get_fds(void *userdata, uint64_t ride, size_t n, struct fds *ret
     return r;
 }
 
-int keep_resume(struct keep *k, struct session *s) {
+int keep_resume(struct keep *k, bool has_server, struct session *s) {
     struct keep_sent sent = keep_n_sent(k);
     int r;
 
@@ -428,6 +428,11 @@ int keep_resume(struct keep *k, struct session *s) {
     k->n_touched = KEEP_LOG_BYTES; /* who knows */
     r = journal_resume(&k->journal, s, sent.n, keep_get_fds, k);
     switch (r) {
+    case 0:
+        /* another connection to the server would begin anew, in the midst of this one */
+        if (!has_server && session_stats(s)->n_bytes[SIDE_SERVER] + sent.n[SIDE_SERVER] > 0)
+            return keep_lose(k->store, k->id, "the server's connection is not there");
+        return 0;
     case JOURNAL_E_INVALID:
         return keep_lose(k->store, k->id, "its journal is not one of these rules");
     case JOURNAL_E_DIFFERS:

@@ -87,9 +87,11 @@ int keep_adopt(struct fdstore *store, struct activation *a, struct keep_left *re
 
 /*
  * keep_resume() - make a new session what that one was
+ * @has_server: the connection to the server is there; another one does only if nothing was said
+ *
  * Return: 0, negative, KEEP_E_LOST (logged).
  */
-int keep_resume(struct keep *k, struct session *s);
+int keep_resume(struct keep *k, bool has_server, struct session *s);
 
 /* close and remove what belongs to no session */
 void keep_tidy(struct fdstore *store, struct activation *a);

@@ -543,7 +543,7 @@ static int pair_resume_session(struct pair *p, const struct keep_left *left) {
     if (r < 0)
         return r;
     p->is_resuming = true;
-    r = keep_resume(p->keep, p->session);
+    r = keep_resume(p->keep, left->server_fd >= 0, p->session);
     p->is_resuming = false;
     return r; /* what is recorded joins it later */
 }

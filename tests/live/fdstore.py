@@ -507,6 +507,21 @@ def _(place):
     command(client, peer, "y")
 
 
+@test("a connection to the server that the store has lost: the session ends, and the log says why")
+def _(place):
+    manager, server = scripted(place)
+    client, _ = connected(place, manager, server)
+    manager.sync()
+    manager.end()
+    fd = dict(manager.store)["server-1"]
+    manager.store.remove(("server-1", fd))
+    os.close(fd)
+    manager.start()
+    check_equal(client.read_to_end(), b"")
+    assert "the server's connection is not there" in manager.log(), manager.log()
+    connected(place, manager, server)
+
+
 @test("strange things in the store do no harm: they are refused, removed and logged")
 def _(place):
     manager, server = scripted(place)
