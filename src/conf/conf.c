@@ -84,8 +84,6 @@ enum { FILE_LANGUAGE, FILE_LIMITS, FILE_SCHEMA };
 
 #define FILE_BEGINS "a configuration file begins {\"qmp-shim-config\": 1, …"
 
-enum { CONF_MAX_NUMBER = INT32_MAX }; /* of bytes, messages, seconds and milliseconds alike */
-
 const char *conf_key_name(size_t index) {
     return index < ARRAY_SIZE(keys) ? keys[index].name : NULL;
 }

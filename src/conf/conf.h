@@ -17,6 +17,7 @@
 
 enum {
     CONF_LANGUAGE_VERSION = 1,
+    CONF_MAX_NUMBER = INT32_MAX, /* of bytes, messages, seconds and milliseconds alike */
 };
 
 /* limits that can be set, as proxy/limits.h explains them */

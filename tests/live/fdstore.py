@@ -18,6 +18,7 @@ from qmplive import DEADLINE_S, HERE, Replay, Tap, check_equal, is_same_file, un
 
 tap = Tap()
 LONG = b'{"event": "E", "data": "'
+KEEP_LOG_BYTES = 16 << 20
 LONG_S = 60  # until all of it has come, on a machine with other work
 
 
@@ -477,7 +478,7 @@ def _(place):
 def _(place):
     manager, server = scripted(place)
     client, peer = connected(place, manager, server)
-    n = 17 << 20
+    n = KEEP_LOG_BYTES + (1 << 20)
     sender = threading.Thread(target=peer.send, args=(LONG + b"x" * n,))
     sender.start()
     client.read(n + len(LONG), seconds=LONG_S)
@@ -493,7 +494,7 @@ def _(place):
 def _(place):
     manager, server = scripted(place)
     client, peer = connected(place, manager, server)
-    n = 17 << 20
+    n = KEEP_LOG_BYTES + (1 << 20)
     sender = threading.Thread(target=peer.send, args=(LONG + b"x" * n + b'"}\r\n',))
     sender.start()
     client.read(n + len(LONG) + 4, seconds=LONG_S)

@@ -110,6 +110,46 @@ def _():
         check_equal(data_of(html, "summary")["numbers"], numbers)
 
 
+PAGE_MAX_TEXT_BYTES = 256 << 10
+PAGE_MAX_BYTES = 64 << 20
+
+
+def event_of(n_bytes):
+    text = '{"event": "E", "data": "'
+    return text + "x" * (n_bytes - len(text) - 2) + '"}'
+
+
+def write_trace(place, texts):
+    path = place.path("trace")
+    with open(path, "w", encoding="ascii") as file:
+        file.write('{"qmp-shim-trace": 2, "ms": 1, "us": 1, "what": "header", "note": "made"}\n'
+                   '{"ms": 1, "us": 1, "session": 1, "what": "opened"}\n')
+        for text in texts:
+            file.write(json.dumps({"ms": 2, "us": 2, "session": 1, "what": "passed", "side": "server", "text": text}) + "\n")
+    return path
+
+
+@tap.test("a text of 256 KiB is on the page, a longer one is cut there")
+def _():
+    with qmplive.Place() as place:
+        path = write_trace(place, [event_of(PAGE_MAX_TEXT_BYTES), event_of(PAGE_MAX_TEXT_BYTES + 1)])
+        whole, cut = data_of(page_of(place, path))[1:]
+        check_equal((len(whole["x"]), whole.get("xz")), (PAGE_MAX_TEXT_BYTES, None))
+        check_equal((len(cut["x"]), cut.get("xz")), (PAGE_MAX_TEXT_BYTES, PAGE_MAX_TEXT_BYTES + 1))
+
+
+@tap.test("a page holds the message that fills its 64 MiB, and none behind it")
+def _():
+    n = PAGE_MAX_BYTES // PAGE_MAX_TEXT_BYTES  # each has some bytes more: what is known of it
+    for n_messages, is_all in ((n, True), (n + 1, False)):
+        with qmplive.Place() as place:
+            html = page_of(place, write_trace(place, [event_of(PAGE_MAX_TEXT_BYTES)] * n_messages))
+            with open(html, "rb") as page:
+                text = page.read()
+            check_equal(b"messages are on this page: it holds 64 MiB" in text, not is_all)
+            assert n * PAGE_MAX_TEXT_BYTES < len(text) < (n + 1) * PAGE_MAX_TEXT_BYTES, len(text)
+
+
 @tap.test("a page that cannot be written is an error, and what is no trace, too")
 def _():
     with qmplive.Place() as place:

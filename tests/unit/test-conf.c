@@ -69,6 +69,7 @@ TEST(conf, every_option_of_run_is_a_key_and_every_key_an_option) {
 }
 
 TEST(conf, numbers_end_at_2147483647) {
+    _Static_assert(CONF_MAX_NUMBER == 2147483647, "these are the limit, and one more");
     cr_assert(eq(int, set_alone("drain-timeout", "2147483647"), 0));
     cr_assert(eq(int, set_alone("drain-timeout", "2147483648"), CONF_E_INVALID));
     cr_assert(eq(int, set_alone("drain-timeout", "99999999999999999999"), CONF_E_INVALID));

@@ -113,6 +113,21 @@ TEST(folder, sockets_come_and_go_and_others_keep_their_doors) {
     close(c);
 }
 
+TEST(folder, names_beyond_the_limit_are_not_seen) {
+    char name[32];
+
+    for (size_t i = 0; i <= FOLDER_MAX_NAMES; i++) {
+        snprintf(name, sizeof(name), "%zu", i);
+        close(open(in(back, name), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        if (i + 1 < FOLDER_MAX_NAMES)
+            continue;
+        begin(10); /* with as many, and with one more */
+        folder_scan(&guests);
+        cr_assert(eq(sz, guests.n_guests, FOLDER_MAX_NAMES));
+        folder_deinit(&guests);
+    }
+}
+
 TEST(folder, limit_is_kept_and_who_waits_gets_the_place_of_who_goes) {
     int a = hold(in(back, "a")), b = hold(in(back, "b")), c = hold(in(back, "c"));
 

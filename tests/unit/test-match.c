@@ -162,6 +162,8 @@ TEST(match, a_text_that_nearly_fits_everywhere_is_given_up_soon) {
 }
 
 TEST(match, a_text_beyond_the_limit_has_no_captures) {
+    enum { MATCH_MAX_TEXT_BYTES = 4096 };
+
     for (size_t n = 4090; n <= 4100; n++) {
         struct buffer value = BUFFER_INIT;
         struct row row = {"'a${x}'", NULL, ""};
@@ -175,11 +177,31 @@ TEST(match, a_text_beyond_the_limit_has_no_captures) {
         bound[0] = bound[n] = '\'';
         bound[n + 1] = '\0';
         row.value = text;
-        row.bound = n <= 4096 ? bound : NULL;
+        row.bound = n <= MATCH_MAX_TEXT_BYTES ? bound : NULL;
         assert_row(&row, VARS_OLD, "");
         free(text);
         free(bound);
         buffer_deinit(&value);
+    }
+}
+
+/* each dash is tried as the end of the first $x, and then the rest as the second one */
+TEST(match, captures_are_tried_so_often_and_not_once_more) {
+    enum { MATCH_MAX_TRIES = 1000, N = MATCH_MAX_TRIES / 2 - 1 };
+
+    for (size_t n = N; n <= N + 1; n++) {
+        struct row row = {"'${x}-${x}'", NULL, NULL};
+        char text[2 * N + 6], bound[N + 4];
+
+        memset(text, '-', sizeof(text));
+        text[0] = text[2 * n + 2] = '\'';
+        text[2 * n + 3] = '\0';
+        memset(bound, '-', sizeof(bound));
+        bound[0] = bound[n + 1] = '\'';
+        bound[n + 2] = '\0';
+        row.value = text;
+        row.bound = n == N ? bound : NULL;
+        assert_row(&row, VARS_OLD, "");
     }
 }
 

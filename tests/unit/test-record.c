@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "proxy/exchanges.h"
 #include "proxy/record.h"
 #include "proxy/recorder.h"
@@ -365,6 +366,26 @@ TEST(recorder, a_long_message_is_recorded_in_parts) {
     cr_assert(n[1] >= 3);
 }
 
+TEST(recorder, what_is_as_long_as_the_limit_and_not_whole_is_a_part) {
+    static const char head[] = "{\"return\": \"", tail[] = "\"}";
+    static char text[RECORDER_MAX_BYTES];
+
+    for (size_t more = 0; more <= 1; more++) {
+        size_t n[2] = {0}, n_first = RECORDER_MAX_BYTES - 1 + more;
+        struct recorder r;
+
+        memset(text, 'x', sizeof(text));
+        text[n_first - strlen(head)] = '\0';
+        recorder_init(&r, 1, NULL, count, n);
+        tell(&r, TRACE_CAME, SIDE_SERVER, head, NULL);
+        tell(&r, TRACE_CAME, SIDE_SERVER, text, NULL);
+        tell(&r, TRACE_CAME, SIDE_SERVER, tail, NULL);
+        recorder_deinit(&r);
+        cr_assert(eq(sz, n[0], n_first + strlen(tail)));
+        cr_assert(eq(sz, n[1], 1 + more));
+    }
+}
+
 /* --- records to exchanges ----------------------------------------------------------------------------------- */
 
 static void keep_exchange(void *userdata, const struct exchanged *x) {
@@ -440,9 +461,10 @@ TEST(exchanges, no_more_than_so_many_are_kept) {
     struct exchanges e;
 
     exchanges_init(&e, keep_exchange, &kept);
-    for (int i = 0; i < EXCHANGES_MAX_OPEN + 10; i++)
+    for (size_t i = 1; i <= EXCHANGES_MAX_OPEN + 1; i++) {
         add(&e, RECORD_CAME, SIDE_CLIENT, "{\"execute\": \"a\"}", NULL);
-    cr_assert(eq(sz, e.n_open, EXCHANGES_MAX_OPEN));
+        cr_assert(eq(sz, e.n_open, size_min(i, EXCHANGES_MAX_OPEN)));
+    }
     exchanges_deinit(&e);
     buffer_deinit(&kept);
 }
