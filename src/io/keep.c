@@ -13,6 +13,7 @@
 #include "base/util.h"
 
 _Static_assert(sizeof(struct conn_witness) <= JOURNAL_WITNESS_BYTES, "a witness has room");
+_Static_assert((int)CONN_MAX_FDS <= (int)JOURNAL_MAX_FDS, "what one read brings can be noted");
 
 /* an fd that came with a message, in the store */
 struct keep_ride {
@@ -385,7 +386,8 @@ static void keep_settle_read(struct keep *k) {
 
     if (!journal_is_feeding(&k->journal, &from))
         return;
-    n = conn_witness_read(keep_witness(k, from), &has_fds);
+    n = size_min(conn_witness_read(keep_witness(k, from), &has_fds),
+                 journal_feed_room(&k->journal)); /* more than that the kernel never wrote */
     for (size_t i = 0; i < k->n_rides; i++)
         n_fds += k->rides[i].number >= next;
     if (n > 0 && has_fds && n_fds == 0)
@@ -393,7 +395,7 @@ static void keep_settle_read(struct keep *k) {
                   LOG_NUMBER("session", k->id),
                   LOG_STRING("reason", "an earlier process ended while it read them"));
     /* QEMU does not mind fds that come too early */
-    journal_end_feed(&k->journal, n, n_fds, 0);
+    journal_end_feed(&k->journal, n, size_min(n_fds, JOURNAL_MAX_FDS), 0);
 }
 
 static int keep_get_ride(struct keep *k, uint64_t number, struct fds *fds) {

@@ -40,6 +40,10 @@ static struct journal_bank *bank(const struct journal *j) {
     return &j->head->banks[j->head->bank];
 }
 
+static size_t room(const struct journal *j) {
+    return j->head->n_log_room - bank(j)->n_log;
+}
+
 static struct entry *entry_at(const struct journal *j, size_t at) {
     return (struct entry *)(void *)(j->log + at);
 }
@@ -117,7 +121,8 @@ static bool head_is_valid(const struct journal_head *h, size_t n_memory) {
     if (memcmp(h->magic, JOURNAL_MAGIC, sizeof(h->magic)) != 0 || h->format != JOURNAL_FORMAT ||
         h->n_info != sizeof(h->info))
         return false;
-    if (h->n_log_room > n_memory || journal_n_bytes(h->n_log_room) != n_memory || h->bank > 1)
+    if (h->n_log_room > n_memory || journal_n_bytes(h->n_log_room) != n_memory || h->bank > 1 ||
+        h->n_rides > UINT64_MAX - JOURNAL_MAX_FDS)
         return false;
     if (!memchr(h->info.connect_path, '\0', sizeof(h->info.connect_path)))
         return false;
@@ -130,7 +135,8 @@ static bool entry_is_valid(const struct journal *j, size_t at) {
     const struct entry *e = entry_at(j, at);
 
     return n_left >= sizeof(*e) && e->n <= n_left - sizeof(*e) && entry_size(e->n) <= n_left &&
-           e->fds_at <= e->n && e->kind <= JOURNAL_TICK && e->side <= SIDE_SERVER;
+           e->fds_at <= e->n && e->kind <= JOURNAL_TICK && e->side <= SIDE_SERVER &&
+           e->n_fds <= JOURNAL_MAX_FDS && e->ride <= j->head->n_rides;
 }
 
 static bool log_is_valid(const struct journal *j) {
@@ -138,6 +144,13 @@ static bool log_is_valid(const struct journal *j) {
         if (!entry_is_valid(j, at))
             return false;
     return true;
+}
+
+/* one that was begun had room */
+static bool feed_is_valid(const struct journal *j) {
+    enum side from;
+
+    return !journal_is_feeding(j, &from) || room(j) >= entry_size(JOURNAL_MIN_FEED_BYTES);
 }
 
 /* the last entry may count, and its fds not yet */
@@ -157,17 +170,13 @@ int journal_open(struct journal *j, void *memory, size_t n_memory) {
         return JOURNAL_E_INVALID;
     find_parts(j, memory, h->n_log_room);
     j->large_version = UINT64_MAX;
-    if (!log_is_valid(j))
+    if (!log_is_valid(j) || !feed_is_valid(j))
         return JOURNAL_E_INVALID;
     count_rides(j);
     return bank(j)->is_lapsed ? JOURNAL_E_LAPSED : 0;
 }
 
 /* --- what a session is told ------------------------------------------------------------------------- */
-
-static size_t room(const struct journal *j) {
-    return j->head->n_log_room - bank(j)->n_log;
-}
 
 /* Return: NULL when there is no room for it and @n bytes */
 static struct entry *entry_begin(struct journal *j, enum journal_kind kind, enum side side,
@@ -186,6 +195,10 @@ static struct entry *entry_begin(struct journal *j, enum journal_kind kind, enum
     return e;
 }
 
+size_t journal_feed_room(const struct journal *j) {
+    return (room(j) - sizeof(struct entry)) / ENTRY_ALIGN * ENTRY_ALIGN;
+}
+
 bool journal_begin_feed(struct journal *j, enum side from, struct session_time time,
                         char **ret_text, size_t *ret_n) {
     struct entry *e = entry_begin(j, JOURNAL_FEED, from, time, JOURNAL_MIN_FEED_BYTES);
@@ -196,7 +209,7 @@ bool journal_begin_feed(struct journal *j, enum side from, struct session_time t
     in_order();
     j->head->is_feeding = 1;
     *ret_text = (char *)(e + 1);
-    *ret_n = (room(j) - sizeof(*e)) / ENTRY_ALIGN * ENTRY_ALIGN;
+    *ret_n = journal_feed_room(j);
     return true;
 }
 
@@ -216,6 +229,8 @@ void journal_end_feed(struct journal *j, size_t n, size_t n_fds, size_t fds_at) 
     size_t at = j->head->feeding_at;
     struct entry *e = entry_at(j, at);
 
+    assert(n_fds <= JOURNAL_MAX_FDS);            /* the kernel's limit */
+    assert(n == 0 || n <= journal_feed_room(j)); /* nobody reads more than there is room for */
     if (n > 0) {
         e->n = n;
         e->ride = j->head->n_rides;

@@ -29,6 +29,7 @@ enum {
     JOURNAL_LARGE_BYTES = 4 << 20, /* of a checkpoint's large part */
     JOURNAL_MIN_LOG_BYTES = 4096,
     JOURNAL_MIN_FEED_BYTES = 1024, /* room that a read must have */
+    JOURNAL_MAX_FDS = 253,         /* that come in one read: the kernel's SCM_MAX_FD */
     JOURNAL_PATH_BYTES = 256,
     JOURNAL_WITNESS_BYTES = 192,
     JOURNAL_LIMITS_ROOM = 16,
@@ -116,8 +117,8 @@ bool journal_begin_feed(struct journal *j, enum side from, struct session_time t
 
 /*
  * journal_end_feed() - @n bytes were read
- * @n:      0: none; then nothing was begun
- * @n_fds:  came with the byte at @fds_at; they are the next rides
+ * @n:      0: none; then nothing was begun; no more than there was room for
+ * @n_fds:  came with the byte at @fds_at; they are the next rides; no more than JOURNAL_MAX_FDS
  */
 void journal_end_feed(struct journal *j, size_t n, size_t n_fds, size_t fds_at);
 
@@ -126,6 +127,9 @@ uint64_t journal_next_ride(const struct journal *j);
 
 /* Return: was a read of *ret_from begun and not ended?  Whoever knows what became of it calls journal_end_feed() */
 bool journal_is_feeding(const struct journal *j, enum side *ret_from);
+
+/* Return: how many bytes the read that was begun had room for */
+size_t journal_feed_room(const struct journal *j);
 
 /* session_end() or session_tick() is about to be called.  Return: as journal_begin_feed() */
 bool journal_add(struct journal *j, enum journal_kind kind, enum side side,

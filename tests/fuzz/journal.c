@@ -228,7 +228,7 @@ static void check_left(struct world *w, struct life *l, size_t n_read) {
         return;
     journal_limits(&l->journal.head->info);
     if (journal_is_feeding(&l->journal, &from))
-        journal_end_feed(&l->journal, n_read, 0, 0);
+        journal_end_feed(&l->journal, size_min(n_read, journal_feed_room(&l->journal)), 0, 0);
     s = new_session(w);
     r = journal_resume(&l->journal, s, w->n_sent_bytes, get_rides, l);
     FUZZ_CHECK(r == 0 || r == JOURNAL_E_INVALID || r == JOURNAL_E_DIFFERS);
@@ -294,7 +294,7 @@ static void play_left(struct play_orders *o, uint8_t how) {
     }
     while (changes.n > 0)
         change(&l, &changes);
-    check_left(&w, &l, how);
+    check_left(&w, &l, (size_t)how * 20);
     play_deinit(&w);
     deinit_life(&l);
 }

@@ -394,6 +394,83 @@ TEST(journal, what_is_no_journal_is_refused) {
     program_unref(program);
 }
 
+/* the numbers of an entry, as src/proxy/journal.c has them */
+struct entry_numbers {
+    uint64_t kind_and_side, now_ms, wall_us, n, ride, n_fds;
+};
+
+static int open_again(struct world *w) {
+    struct journal j;
+
+    return journal_open(&j, w->memory, journal_n_bytes(w->n_log));
+}
+
+TEST(journal, more_fds_than_one_read_brings_are_refused) {
+    struct program *program = load_program();
+    struct entry_numbers *e;
+    struct journal *j;
+    struct world w;
+
+    world_init(&w, program, N_LOG);
+    talk(&w, 22);
+    j = &w.journal;
+    e = (struct entry_numbers *)(void *)j->log;
+    e->n_fds = JOURNAL_MAX_FDS;
+    cr_assert(eq(int, open_again(&w), 0));
+    cr_assert(eq(u64, j->head->n_rides, JOURNAL_MAX_FDS));
+    e->n_fds = JOURNAL_MAX_FDS + 1;
+    cr_assert(eq(int, open_again(&w), JOURNAL_E_INVALID));
+    world_deinit(&w);
+    program_unref(program);
+}
+
+TEST(journal, an_fd_that_cannot_have_come_yet_is_refused) {
+    struct program *program = load_program();
+    struct entry_numbers *e;
+    struct journal *j;
+    struct world w;
+
+    world_init(&w, program, N_LOG);
+    talk(&w, 22);
+    j = &w.journal;
+    e = (struct entry_numbers *)(void *)j->log;
+    j->head->n_rides = e->ride = 5; /* the next one */
+    e->n_fds = 1;
+    cr_assert(eq(int, open_again(&w), 0));
+    cr_assert(eq(u64, j->head->n_rides, 6));
+    e->ride = 7;
+    cr_assert(eq(int, open_again(&w), JOURNAL_E_INVALID));
+    j->head->n_rides = e->ride = UINT64_MAX - JOURNAL_MAX_FDS;
+    cr_assert(eq(int, open_again(&w), 0));
+    j->head->n_rides = e->ride = UINT64_MAX - JOURNAL_MAX_FDS + 1;
+    cr_assert(eq(int, open_again(&w), JOURNAL_E_INVALID));
+    world_deinit(&w);
+    program_unref(program);
+}
+
+TEST(journal, a_read_that_had_no_room_is_refused) {
+    struct program *program = load_program();
+    struct journal_bank *bank;
+    struct session_time time = {.now_ms = 5000};
+    struct world w;
+    char *text;
+    size_t n;
+
+    world_init(&w, program, JOURNAL_MIN_LOG_BYTES);
+    cr_assert(journal_begin_feed(&w.journal, SIDE_CLIENT, time, &text, &n));
+    cr_assert(eq(sz, journal_feed_room(&w.journal), n));
+    cr_assert(eq(int, open_again(&w), 0));
+    memset(w.journal.log, 0, JOURNAL_MIN_LOG_BYTES); /* entries without bytes */
+    bank = &w.journal.head->banks[w.journal.head->bank];
+    while (JOURNAL_MIN_LOG_BYTES - bank->n_log >= 96 + JOURNAL_MIN_FEED_BYTES) {
+        cr_assert(eq(int, open_again(&w), 0), "%zu", (size_t)bank->n_log);
+        w.journal.head->feeding_at = bank->n_log += 80;
+    }
+    cr_assert(eq(int, open_again(&w), JOURNAL_E_INVALID));
+    world_deinit(&w);
+    program_unref(program);
+}
+
 /* whatever the length of the log says, it is refused or read, and never read beyond */
 TEST(journal, one_that_is_cut_anywhere_does_no_harm) {
     struct program *program = load_program();
