@@ -222,6 +222,8 @@ static int read_texts(struct arena *arena, const struct json *root, struct recor
 
 /* readers count on it */
 static bool is_complete(const struct record *r) {
+    if (r->ms > RECORD_MAX_MS || r->us < 0 || r->us > RECORD_MAX_US)
+        return false;
     switch (r->kind) {
     case RECORD_CAME:
     case RECORD_OF(TRACE_PASSED):

@@ -15,6 +15,10 @@
 
 enum { RECORD_VERSION = 2, RECORD_OLDEST_VERSION = 1 };
 
+/* some thousand years: with times of a record one can reckon */
+#define RECORD_MAX_MS (UINT64_C(1) << 47)
+#define RECORD_MAX_US (INT64_C(1) << 57)
+
 enum record_kind {
     RECORD_OPENED, /* a session begins */
     RECORD_CLOSED, /* it is over */

@@ -263,7 +263,8 @@ size_t rerun_count_fds(const char *kinds) {
 }
 
 static int pass_time(struct played *s, const struct record *r) {
-    uint64_t now_ms = s->start_now_ms + (r->ms - s->start_ms);
+    uint64_t since_ms = r->ms > s->start_ms ? r->ms - s->start_ms : 0;
+    uint64_t now_ms = s->start_now_ms + since_ms;
     int x = 0;
 
     if (now_ms > s->player.time.now_ms)

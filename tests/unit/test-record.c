@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,12 +92,12 @@ TEST(record, numbers_of_each_length_survive) {
     for (uint64_t number = 1; number < UINT64_MAX / 10; number = number * 10 + 9) {
         struct arena arena = ARENA_INIT;
         struct buffer line = BUFFER_INIT;
-        struct record r = {.kind = RECORD_OPENED, .ms = number - 1, .session = number, .side = -1},
-                      back;
+        uint64_t ms = (number - 1) % RECORD_MAX_MS;
+        struct record r = {.kind = RECORD_OPENED, .ms = ms, .session = number, .side = -1}, back;
 
         cr_assert(eq(int, record_write(&r, &line), 0));
         cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
-        cr_assert(back.ms == number - 1 && back.session == number);
+        cr_assert(back.ms == ms && back.session == number);
         buffer_deinit(&line);
         arena_deinit(&arena);
     }
@@ -133,6 +134,20 @@ TEST(record, a_line_of_anything_else_is_refused) {
            read_text(
                "{\"what\": \"came\", \"text\": 7, \"side\": \"left\", \"ms\": \"x\", \"new\": {}}"),
            RECORD_E_INVALID));
+}
+
+TEST(record, a_time_that_none_can_reckon_with_is_refused) {
+    char line[100];
+
+    snprintf(line, sizeof(line), "{\"what\": \"lost\", \"ms\": %" PRIu64 ", \"us\": %" PRId64 "}",
+             RECORD_MAX_MS, RECORD_MAX_US);
+    cr_assert(eq(int, read_text(line), 0));
+    snprintf(line, sizeof(line), "{\"what\": \"lost\", \"ms\": %" PRIu64 "}", RECORD_MAX_MS + 1);
+    cr_assert(eq(int, read_text(line), RECORD_E_INVALID));
+    snprintf(line, sizeof(line), "{\"what\": \"lost\", \"us\": %" PRId64 "}", RECORD_MAX_US + 1);
+    cr_assert(eq(int, read_text(line), RECORD_E_INVALID));
+    cr_assert(
+        eq(int, read_text("{\"what\": \"lost\", \"us\": 18446744073709551615}"), RECORD_E_INVALID));
 }
 
 TEST(record, a_header_of_a_later_version_is_told_apart_and_an_older_one_is_read) {
