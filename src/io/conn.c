@@ -119,6 +119,7 @@ static bool conn_is_hung_up(const struct conn *c) {
 static void conn_on_ready(struct poller_watch *w, uint32_t events) {
     struct conn *c = container_of(w, struct conn, watch);
 
+    c->is_closing = c->is_closing || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     if (events & (EPOLLHUP | EPOLLERR)) { /* recvmsg() and sendmsg() know better what it means */
         c->is_hung_up = c->is_hung_up || events & EPOLLHUP;
         c->is_deaf = c->is_deaf || !w->events;
@@ -172,6 +173,8 @@ void conn_close(struct conn *c, conn_closed_fn closed) {
 int conn_wait(struct conn *c, bool is_read, bool is_write) {
     uint32_t events = (is_read ? EPOLLIN : 0) | (is_write ? EPOLLOUT : 0);
 
+    if (is_read && c->has_more)
+        return poller_ask_again(c->poller, &c->watch, events);
     if (events || !c->is_deaf)
         return poller_ask(c->poller, &c->watch, events);
     poller_rest(c->poller, &c->watch);
@@ -179,6 +182,7 @@ int conn_wait(struct conn *c, bool is_read, bool is_write) {
 }
 
 static int conn_receive_failed(struct conn *c, ssize_t n) {
+    c->has_more = n < 0 && errno == EINTR;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return CONN_E_AGAIN;
     if (n < 0)
@@ -223,6 +227,9 @@ static int conn_read(struct conn *c, char *text, size_t n, struct conn_chunk *re
     n_read = conn_recvmsg(c, &m);
     if (n_read <= 0)
         return conn_receive_failed(c, n_read);
+    /* a read that took less has taken all there was, unless it stopped at fds */
+    c->has_more =
+        c->is_closing || (size_t)n_read == n || m.msg_controllen > 0 || m.msg_flags & MSG_CTRUNC;
     r = fds_from_control(&m, &chunk.fds);
     if (r < 0) {
         fds_deinit(&chunk.fds);

@@ -73,6 +73,8 @@ struct conn {
     bool is_shut;    /* conn_shutdown() was called */
     bool is_hung_up; /* the peer has closed its socket, whatever is left to read */
     bool is_full;    /* the socket took no more, and has not said since that it would */
+    bool is_closing; /* the peer has said all: what is left to read comes to an end */
+    bool has_more;   /* the last read may have left something, of which nobody tells again */
     struct conn_witness *witness; /* NULL: nobody wants to know; the owner's to set */
     conn_ready_fn ready;
     conn_closed_fn closed;

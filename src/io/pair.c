@@ -16,14 +16,25 @@
 
 static const enum side sides[] = {SIDE_CLIENT, SIDE_SERVER};
 
-/* it is kept for what is told meanwhile */
-static struct session_time pair_time(struct pair *p) {
+static int64_t wall_us(void) {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/*
+ * It is kept for what is told meanwhile.  A record has the time to the
+ * millisecond; for all else that of the poller will do.
+ */
+static struct session_time pair_time(struct pair *p) {
+    bool is_recorded = p->shared->recording->is_on;
+
+    if (is_recorded)
+        uv_update_time(p->shared->loop);
     p->time = (struct session_time){
         .now_ms = uv_now(p->shared->loop),
-        .wall_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000,
+        .wall_us = is_recorded || session_needs_wall(p->session) ? wall_us() : 0,
     };
     return p->time;
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -48,16 +49,19 @@ void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_f
     p->n_watches++;
 }
 
-int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.ptr = w};
+int poller_ask_again(struct poller *p, struct poller_watch *w, uint32_t events) {
+    uint32_t closing = events & EPOLLIN ? EPOLLRDHUP : 0;
+    struct epoll_event event = {.events = EPOLLET | events | closing, .data.ptr = w};
 
-    if (w->is_known && w->events == events)
-        return 0;
     if (epoll_ctl(p->fd, w->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &event) < 0)
         return -errno;
     w->is_known = true;
     w->events = (uint16_t)events;
     return 0;
+}
+
+int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events) {
+    return w->is_known && w->events == events ? 0 : poller_ask_again(p, w, events);
 }
 
 /* the socket may have another fd somewhere, so that closing ours would not do */
@@ -187,12 +191,28 @@ static bool poller_tell(struct poller *p, const struct epoll_event *events, int 
     return is_loop;
 }
 
+/*
+ * A clock that is exact costs as much as all else that is done here in a turn;
+ * one that ticks (CLOCK_MONOTONIC_COARSE) tells when to ask it.
+ */
+static void poller_update_time(struct poller *p) {
+    struct timespec now;
+    uint64_t tick;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    tick = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    if (tick == p->tick)
+        return;
+    p->tick = tick;
+    uv_update_time(p->loop);
+}
+
 bool poller_turn(struct poller *p, bool may_wait) {
     struct epoll_event events[POLLER_MAX_EVENTS];
     int timeout = poller_timeout(p, may_wait), n;
 
     n = epoll_wait(p->fd, events, ARRAY_SIZE(events), timeout);
-    uv_update_time(p->loop);
+    poller_update_time(p);
     /* it is due if it was before, however many sockets are ready all the time */
     if (poller_tell(p, events, n) || timeout == 0)
         uv_run(p->loop, UV_RUN_NOWAIT);

@@ -4,7 +4,8 @@
  * Poller: waits for sockets, and for all that libuv does.  A message that
  * passes costs three system calls and little else, so what libuv does around
  * them shows; its loop is asked only when it has something to do.  The loop's
- * time (uv_now()) is right in every callback.
+ * time (uv_now()) is right in every callback, to a tick of the kernel's coarse
+ * clock (1 to 10 ms).
  *
  * It does not read, write or close anything.
  */
@@ -18,7 +19,11 @@
 
 struct poller_watch;
 
-/* @events: EPOLLIN, EPOLLOUT, and whatever was asked for, EPOLLHUP and EPOLLERR */
+/*
+ * @events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, and whatever was asked for, EPOLLHUP
+ * and EPOLLERR.  Each is told once, when it comes (epoll(7): edge-triggered;
+ * else epoll looks at every ready socket twice).
+ */
 typedef void (*poller_ready_fn)(struct poller_watch *w, uint32_t events);
 typedef void (*poller_removed_fn)(struct poller_watch *w);
 
@@ -45,10 +50,11 @@ struct poller_alarm {
 struct poller {
     uv_loop_t *loop;
     int fd, timer_fd;
-    uint64_t timer_ms;            /* what it is set to; UINT64_MAX: nothing */
-    struct list alarms;           /* struct poller_alarm.in_poller, in no order */
-    uint64_t alarm_ms;            /* none of them is due sooner; UINT64_MAX: there are none */
-    size_t n_watches;             /* removed() was not called yet */
+    uint64_t tick;      /* of the coarse clock, in ns, at which the loop's time was right */
+    uint64_t timer_ms;  /* what it is set to; UINT64_MAX: nothing */
+    struct list alarms; /* struct poller_alarm.in_poller, in no order */
+    uint64_t alarm_ms;  /* none of them is due sooner; UINT64_MAX: there are none */
+    size_t n_watches;   /* removed() was not called yet */
     struct poller_watch *removed; /* the first of those whose removed() is to be called */
 };
 
@@ -63,11 +69,15 @@ void poller_add(struct poller *p, struct poller_watch *w, int fd, poller_ready_f
 
 /*
  * poller_ask() - say what to be called for
- * @events: EPOLLIN, EPOLLOUT; 0: only to be told of a hang-up, again and again
+ * @events: EPOLLIN (and EPOLLRDHUP with it), EPOLLOUT; 0: only to be told of a
+ *          hang-up.  If they change, what is there already is told, too.
  *
  * Return: 0 or -errno (out of memory).
  */
 int poller_ask(struct poller *p, struct poller_watch *w, uint32_t events);
+
+/* likewise, and what was told before is told again if it is there still */
+int poller_ask_again(struct poller *p, struct poller_watch *w, uint32_t events);
 
 /* be told of nothing until the next poller_ask() */
 void poller_rest(struct poller *p, struct poller_watch *w);

@@ -252,6 +252,10 @@ static bool went_on(const struct session *s, const struct trace_item *came,
            (g->n > came->n_text || (g->n == came->n_text && fds_is_empty(&g->fds)));
 }
 
+bool session_needs_wall(const struct session *s) {
+    return s->program && program_has_events(s->program);
+}
+
 void session_tell_passed(struct session *s, bool is_wanted) {
     s->tells_passed = is_wanted && s->trace;
 }

@@ -34,7 +34,7 @@ struct session;
 /* now, for everything a session does until it is told again */
 struct session_time {
     uint64_t now_ms; /* monotonic */
-    int64_t wall_us; /* since 1970, for the timestamp of an event of the shim's own */
+    int64_t wall_us; /* since 1970; may be 0 unless session_needs_wall() */
 };
 
 /*
@@ -47,6 +47,9 @@ struct session_time {
  */
 int session_new(struct program *program, const struct limits *limits, trace_fn trace,
                 void *userdata, struct session **ret_session);
+
+/* can rules make events, which have a timestamp?  It stays as it is */
+bool session_needs_wall(const struct session *s);
 
 /* from now on the observer is told, or not, of messages that pass (TRACE_PASSED); it is from the beginning */
 void session_tell_passed(struct session *s, bool is_wanted);

@@ -34,6 +34,7 @@ struct program {
     uint8_t *mentioned; /* as many: a bit for each name, whatever its role */
     size_t n_uses[_PROGRAM_ROLE_N];
     bool has_fds;
+    bool has_events;
     struct list selections; /* struct selection.in_program */
 };
 
@@ -176,6 +177,7 @@ static int index_rule(struct program *p, const struct rule *rule) {
             return r;
     }
     p->has_fds = p->has_fds || shows_fd(&rule->side[VARS_OLD]) || shows_fd(&rule->side[VARS_NEW]);
+    p->has_events = p->has_events || rule->emit.n > 0 || rule->emit_before.n > 0;
     r = index_until(p, rule, &rule->until);
     for (size_t side = 0; r == 0 && side < 2; side++)
         for (size_t i = 0; r == 0 && i < rule->side[side].n; i++)
@@ -236,6 +238,10 @@ bool program_may_mention(const struct program *p, const char *name, size_t n_nam
 
 bool program_has_fds(const struct program *p) {
     return p->has_fds;
+}
+
+bool program_has_events(const struct program *p) {
+    return p->has_events;
 }
 
 bool program_has(const struct program *p, enum program_role role) {

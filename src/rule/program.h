@@ -75,6 +75,9 @@ bool program_is_deny(const struct program *p);
 /* does any rule speak of file descriptors? */
 bool program_has_fds(const struct program *p);
 
+/* may it make events (emit, emit-before)? */
+bool program_has_events(const struct program *p);
+
 /* what a name is looked up as */
 enum program_role {
     PROGRAM_COMMAND,  /* the command a picture shows */

@@ -406,16 +406,95 @@ TEST(conn, half_a_close_is_not_told_when_nothing_was_asked_for) {
     close_stage(&s);
 }
 
-TEST(conn, readiness_is_told_as_long_as_there_is_something_to_read) {
+/* conn_wait() after each event, as the owner does.  Return: how often it was told */
+static int count_told(struct stage *s, int n_turns) {
+    ready.n = 0;
+    for (int i = 0; i < n_turns; i++) {
+        cr_assert(eq(int, conn_wait(&s->conn, true, false), 0));
+        poller_turn(&s->poller, false);
+    }
+    return ready.n;
+}
+
+TEST(conn, readiness_is_told_once_when_all_was_read) {
     struct stage s;
 
-    open_stage(&s, true);
-    ready.n = 0;
-    cr_assert(eq(int, conn_wait(&s.conn, true, false), 0));
+    open_stage(&s, false);
     peer_send(&s, "{}", -1, 0);
-    poller_turn(&s.poller, true);
-    poller_turn(&s.poller, true);
-    cr_assert(eq(int, ready.n, 2));
+    cr_assert(eq(int, count_told(&s, 3), 1));
+    expect(&s, "{}", 0);
+    cr_assert(eq(int, count_told(&s, 3), 0));
+    peer_send(&s, "{}", -1, 0);
+    cr_assert(eq(int, count_told(&s, 3), 1));
+    cr_assert(ready.is_readable);
+    close_stage(&s);
+}
+
+TEST(conn, readiness_is_told_again_while_something_is_left) {
+    struct conn_chunk chunk;
+    struct stage s;
+
+    open_stage(&s, false);
+    peer_send(&s, "{}{}", -1, 0);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    cr_assert(eq(int, conn_receive(&s.conn, text, 2, &chunk), 0));
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    cr_assert(eq(int, conn_receive(&s.conn, text, 2, &chunk), 0)); /* that was all, but who knows */
+    cr_assert(eq(int, conn_receive(&s.conn, text, 2, &chunk), CONN_E_AGAIN));
+    cr_assert(eq(int, count_told(&s, 3), 0));
+    close_stage(&s);
+}
+
+TEST(conn, readiness_is_told_again_behind_fds) {
+    struct stage s;
+
+    open_stage(&s, false);
+    peer_send(&s, "{}", STDIN_FILENO, 1);
+    peer_send(&s, "[]", STDIN_FILENO, 1);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    expect(&s, "{}", 1);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    expect(&s, "[]", 1);
+    close_stage(&s);
+}
+
+TEST(conn, end_behind_last_words_is_told_though_it_was_there_before_they_were_read) {
+    struct stage s;
+
+    open_stage(&s, false);
+    cr_assert(eq(int, count_told(&s, 1), 0));
+    peer_send(&s, "{}", -1, 0);
+    peer_hang_up(&s);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    expect(&s, "{}", 0);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    cr_assert(eq(int, receive_outcome(&s), CONN_E_END));
+    close_stage(&s);
+}
+
+TEST(conn, half_a_close_behind_last_words_is_told_though_it_was_there_before_they_were_read) {
+    struct stage s;
+
+    open_stage(&s, false);
+    peer_send(&s, "{}", -1, 0);
+    cr_assert(eq(int, shutdown(s.peer, SHUT_WR), 0));
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    expect(&s, "{}", 0);
+    cr_assert(eq(int, count_told(&s, 1), 1));
+    cr_assert(eq(int, receive_outcome(&s), CONN_E_END));
+    close_stage(&s);
+}
+
+TEST(conn, what_came_while_nobody_would_read_is_told_when_somebody_would) {
+    struct stage s;
+
+    open_stage(&s, false);
+    cr_assert(eq(int, count_told(&s, 1), 0));
+    cr_assert(eq(int, conn_wait(&s.conn, false, true), 0));
+    peer_send(&s, "{}", -1, 0);
+    poller_turn(&s.poller, false);
+    cr_assert(not(ready.is_readable));
+    cr_assert(eq(int, count_told(&s, 1), 1));
     cr_assert(ready.is_readable);
     close_stage(&s);
 }
