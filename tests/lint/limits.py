@@ -18,7 +18,7 @@ NO_LIMIT = {
     "ADDRESS_MAX_PATH_BYTES": "the kernel's, told where paths are",
     "FDSTORE_MAX_NAME_BYTES": "of names that this program makes",
     "CONN_MAX_PIECES": "the rest goes with the next call", "POLLER_MAX_EVENTS": "likewise", "LISTENER_MAX_ACCEPTS": "likewise",
-    "FRAME_QUICK_MAX_BYTES": "what is longer is read in another way", "FRAME_QUICK_MAX_DEPTH": "likewise",
+    "FRAME_QUICK_MAX_BYTES": "what is longer is read in another way", "FRAME_QUICK_MAX_DEPTH": "likewise", "USUAL_MAX_REPLY_BYTES": "likewise",
     "SELECTION_MAX_SHARED": "those beyond are made anew each time",
     "ESCAPED_MAX_BYTES": "of one byte", "LOG_MAX_LINE_BYTES": "follows from log_max_text_bytes",
     "MAX_NUMBER_BYTES": "of 64 bits", "MAX_MEMBER_BYTES": "of what this program writes", "MAX_START_BYTES": "likewise",
@@ -34,6 +34,7 @@ NO_LIMIT = {
     "QEMU_ARGS_MAX_IDS": "more chardevs than monitors can be on", "PERFORM_MAX_FDS": "of a record that is played",
     "ALIGNMENT_MAX_APART": "of what is compared", "MANTISSA_MAX": "of 128 bits", "FIELD_MAX_BYTES": "of a number",
     "REPLAY_MAX_TIMEOUT_S": "told with --timeout",
+    "JOURNAL_MAX_FDS": "the kernel's", "RECORD_MAX_MS": "of a clock", "RECORD_MAX_US": "likewise",
 }
 
 
