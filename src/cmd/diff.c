@@ -398,10 +398,12 @@ static int diff_parse(struct diff *d, const struct command *c, int argc, char **
 
 static int diff_run(const struct command *c, int argc, char **argv) {
     struct diff diff = {.rules = {.names = calloc((size_t)argc, sizeof(*diff.rules.names))}};
-    int status = COMMAND_FAILED;
+    int status = COMMAND_USAGE;
 
     if (diff.rules.names)
         status = diff_parse(&diff, c, argc, argv);
+    else
+        fputs("qmp-shim diff: out of memory\n", stderr);
     free(diff.rules.names);
     return status;
 }

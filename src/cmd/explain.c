@@ -140,15 +140,19 @@ static void explain_trace(void *userdata, const struct trace_item *item) {
 /* --- what goes out --------------------------------------------------------------------------------------- */
 
 /* are these the same message, but for the id? */
-static bool explain_is_same(const char *a, const char *b, size_t n_b) {
+static bool explain_is_same(struct explain *e, const char *a, const char *b, size_t n_b) {
     static const char *const ignored[] = {"id", NULL};
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *va, *vb;
     struct compare c;
     bool is_same;
+    int r;
 
-    if (json_read(&arena, a, strlen(a), false, &va, NULL) ||
-        json_read(&arena, b, n_b, false, &vb, NULL))
+    r = json_read(&arena, a, strlen(a), false, &va, NULL);
+    if (r == 0)
+        r = json_read(&arena, b, n_b, false, &vb, NULL);
+    e->is_out_of_memory = e->is_out_of_memory || r < 0;
+    if (r)
         return strlen(a) == n_b && memcmp(a, b, n_b) == 0;
     compare_init(&c);
     is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT &&
@@ -163,7 +167,7 @@ static struct explain_note *explain_note_find(struct explain *e, const char *tex
     list_for_each(i, &e->notes) {
         struct explain_note *note = list_entry(i, struct explain_note, in_explain);
 
-        if (note->is_input == is_input && explain_is_same(note->to_text, text, n))
+        if (note->is_input == is_input && explain_is_same(e, note->to_text, text, n))
             return note;
     }
     return NULL;

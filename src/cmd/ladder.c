@@ -61,12 +61,13 @@ static void put_change(void *userdata, const struct change *c) {
     putchar('\n');
 }
 
-static void put_changes(const struct ladder *s, const struct exchanged *x) {
+static void put_changes(struct ladder *s, const struct exchanged *x) {
     struct changing k = {.ladder = s};
 
     if (x->kind != EXCHANGE_REWRITTEN || !x->text || !x->to_text)
         return;
-    changes_find(x->text, x->to_text, put_change, &k);
+    if (changes_find(x->text, x->to_text, put_change, &k) < 0)
+        s->is_starved = true;
     if (!s->is_full && k.n > LADDER_MAX_CHANGES)
         printf("%*s... %zu more (--full)\n", LADDER_CHANGES_COLUMN, "", k.n - LADDER_MAX_CHANGES);
 }
@@ -117,11 +118,12 @@ static const char *const insides[] = {
     [FRAME_EVENT] = "data",        [FRAME_GREETING] = "QMP",
 };
 
-static void put_message(const struct ladder *s, const char *text, int from, const char *call) {
+static void put_message(struct ladder *s, const char *text, int from, const char *call) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct exchange_label label = exchange_label(text, from);
     const struct json *inside = NULL;
     struct json *root;
+    int r;
 
     if (label.kind == FRAME_UNKNOWN) {
         put_text(text, strlen(text), s->is_full ? SIZE_MAX : LADDER_MAX_TEXT);
@@ -136,7 +138,9 @@ static void put_message(const struct ladder *s, const char *text, int from, cons
               stdout);
     if (call)
         printf(" (%s)", call);
-    if (json_read(&arena, text, strlen(text), false, &root, NULL) == 0)
+    r = json_read(&arena, text, strlen(text), false, &root, NULL);
+    s->is_starved = s->is_starved || r < 0;
+    if (r == 0)
         inside = json_member(root, insides[label.kind]);
     if (inside) {
         putchar(' ');
@@ -191,7 +195,7 @@ void ladder_head(void) {
     printf("           time  client  shim  server\n");
 }
 
-void ladder_line(const struct ladder *s, const struct dialogue_line *l) {
+void ladder_line(struct ladder *s, const struct dialogue_line *l) {
     const struct exchanged *x = l->x;
 
     printf("%-3llu %9.3f  %s  %s", (unsigned long long)x->session, (double)l->ms / 1000,

@@ -1,12 +1,15 @@
 #include "cmd/ruleset.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/options.h"
 
 int ruleset_init(struct ruleset *s, int argc) {
     *s = (struct ruleset){.rules = {.names = calloc((size_t)argc, sizeof(*s->rules.names))}};
+    if (!s->rules.names)
+        fputs("qmp-shim: out of memory\n", stderr);
     return s->rules.names ? 0 : -ENOMEM;
 }
 

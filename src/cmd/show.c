@@ -83,7 +83,7 @@ static int show_text(struct show *s, const char *path) {
         pager_start(&pager);
     r = dialogue_read(path, &s->filter, show_line, s);
     pager_end(&pager);
-    return show_end(r);
+    return show_end(r == 0 && s->ladder.is_starved ? -ENOMEM : r);
 }
 
 /* --- as a page --- */

@@ -9,11 +9,13 @@ static int wrong(const struct tracereader *t, const char *message) {
     return TRACEREADER_E_FAILED;
 }
 
-/* Return: 0, TRACEREADER_E_FAILED */
+/* Return: 0, -ENOMEM, TRACEREADER_E_FAILED */
 static int check_header(struct tracereader *t) {
     struct record header;
+    int r;
 
-    switch (tracereader_next(t, &header)) {
+    r = tracereader_next(t, &header);
+    switch (r) {
     case 0:
         return header.kind == RECORD_HEADER
                    ? 0
@@ -21,7 +23,7 @@ static int check_header(struct tracereader *t) {
     case TRACEREADER_E_END:
         return wrong(t, "this is no trace: it is empty");
     default:
-        return TRACEREADER_E_FAILED;
+        return r;
     }
 }
 

@@ -52,20 +52,24 @@ int alignment_add(struct alignment *a, enum alignment_time time, const char *tex
     return m->text ? 0 : -ENOMEM;
 }
 
-bool alignment_is_same(const char *a, const char *b) {
+bool alignment_is_same(const char *a, const char *b, bool *is_starved) {
     static const char *const ignored[] = {"id", "timestamp",
                                           NULL}; /* an event of the shim's own has its own time */
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *va, *vb;
     struct compare c;
     bool is_same;
+    int r;
 
-    if (exchange_is_same(a, b))
+    if (exchange_is_same(a, b, is_starved))
         return true;
     if (exchange_label(a, SIDE_SERVER).kind != FRAME_EVENT)
         return false;
-    if (json_read(&arena, a, strlen(a), false, &va, NULL) ||
-        json_read(&arena, b, strlen(b), false, &vb, NULL))
+    r = json_read(&arena, a, strlen(a), false, &va, NULL);
+    if (r == 0)
+        r = json_read(&arena, b, strlen(b), false, &vb, NULL);
+    *is_starved = *is_starved || r < 0;
+    if (r)
         return false;
     compare_init(&c);
     is_same = va->type == JSON_OBJECT && vb->type == JSON_OBJECT &&
@@ -75,12 +79,12 @@ bool alignment_is_same(const char *a, const char *b) {
 }
 
 /* Return: how many messages of @time come before one like @m; the number of all when there is none */
-static size_t find(const struct alignment *a, enum alignment_time time,
-                   const struct message_sent *m) {
+static size_t find(struct alignment *a, enum alignment_time time, const struct message_sent *m) {
     size_t n = 0;
 
     list_for_each(i, &a->messages[time]) {
-        if (alignment_is_same(list_entry(i, struct message_sent, in_alignment)->text, m->text))
+        if (alignment_is_same(list_entry(i, struct message_sent, in_alignment)->text, m->text,
+                              &a->is_starved))
             return n;
         n++;
     }
@@ -110,18 +114,18 @@ static void settle_difference(struct alignment *a, struct message_sent *then,
         differs(a, NULL, now);
 }
 
-void alignment_settle(struct alignment *a, bool is_end) {
+int alignment_settle(struct alignment *a, bool is_end) {
     for (;;) {
         struct message_sent *then = first(a, ALIGNMENT_THEN), *now = first(a, ALIGNMENT_NOW);
 
-        if (then && now && alignment_is_same(then->text, now->text)) {
+        if (then && now && alignment_is_same(then->text, now->text, &a->is_starved)) {
             drop(a, ALIGNMENT_THEN, then);
             drop(a, ALIGNMENT_NOW, now);
         } else if ((then || now) && (is_end || a->n[ALIGNMENT_THEN] >= ALIGNMENT_MAX_APART ||
                                      a->n[ALIGNMENT_NOW] >= ALIGNMENT_MAX_APART)) {
             settle_difference(a, then, now);
         } else {
-            return;
+            return a->is_starved ? -ENOMEM : 0;
         }
     }
 }

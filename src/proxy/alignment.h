@@ -24,6 +24,7 @@ typedef void (*alignment_fn)(void *userdata, const char *then, const char *now, 
 struct alignment {
     struct list messages[2]; /* by enum alignment_time; not settled yet */
     size_t n[2];
+    bool is_starved; /* memory ran out while messages were compared */
     alignment_fn tell;
     void *userdata;
 };
@@ -40,8 +41,11 @@ void alignment_deinit(struct alignment *a);
  */
 int alignment_add(struct alignment *a, enum alignment_time time, const char *text, uint64_t ms);
 
-/* settle what can be; at the end, all.  Calls tell() */
-void alignment_settle(struct alignment *a, bool is_end);
+/* settle what can be; at the end, all.  Calls tell().  Return: 0 or -ENOMEM */
+int alignment_settle(struct alignment *a, bool is_end);
 
-/* the same message, but for the id, and of an event for the time at which it was sent? */
-bool alignment_is_same(const char *a, const char *b);
+/*
+ * the same message, but for the id, and of an event for the time at which it was sent?
+ * @is_starved is set when memory ran out
+ */
+bool alignment_is_same(const char *a, const char *b, bool *is_starved);

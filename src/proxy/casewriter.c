@@ -28,11 +28,14 @@ static void write_raw(struct buffer *b, const char *text, size_t n) {
     buffer_append_string(b, "\"");
 }
 
-static bool is_json(const char *text) {
+/* a text that cannot be read for want of memory is none that can be written */
+static bool is_json(struct casewriter *w, const char *text) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *v;
+    int r = json_read(&arena, text, strlen(text), false, &v, NULL);
 
-    return json_read(&arena, text, strlen(text), false, &v, NULL) == 0;
+    w->text.failed = w->text.failed || r < 0;
+    return r == 0;
 }
 
 static void write_fds(struct buffer *b, const char *kinds) {
@@ -49,8 +52,10 @@ static void write_event(struct casewriter *w, const char *text) {
     struct json *root;
     const struct json *timestamp = NULL;
     const char *rest = text;
+    int r = json_read(&arena, text, strlen(text), false, &root, NULL);
 
-    if (json_read(&arena, text, strlen(text), false, &root, NULL) == 0)
+    w->text.failed = w->text.failed || r < 0;
+    if (r == 0)
         timestamp = json_member(root, "timestamp");
     if (timestamp && w->n_numbers + 1 < COMPARE_MAX_NUMBERS) {
         write_line(&w->text, text, (size_t)(timestamp->text - text));
@@ -83,7 +88,7 @@ static void write_came(struct casewriter *w, const struct record *r) {
         buffer_printf(&w->text, "after %llums\n", (unsigned long long)(r->ms - w->last_ms));
     w->last_ms = r->ms;
     buffer_append_string(&w->text, r->side == SIDE_CLIENT ? "client> " : "qemu> ");
-    if (is_json(r->text))
+    if (is_json(w, r->text))
         write_line(&w->text, r->text + n_blanks, strlen(r->text + n_blanks));
     else
         write_raw(&w->text, r->text, r->n_text);

@@ -42,14 +42,16 @@ static bool is_same_label(struct exchange_label a, struct exchange_label b) {
 }
 
 /* the same but for their blanks? */
-static bool is_same_json(const struct buffer *a, const struct buffer *b) {
+static bool is_same_json(const struct buffer *a, const struct buffer *b, bool *is_starved) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
     struct json *va, *vb;
+    int r;
 
-    if (json_read(&arena, a->data, a->n, false, &va, NULL) ||
-        json_read(&arena, b->data, b->n, false, &vb, NULL))
-        return false;
-    return json_equal(va, vb);
+    r = json_read(&arena, a->data, a->n, false, &va, NULL);
+    if (r == 0)
+        r = json_read(&arena, b->data, b->n, false, &vb, NULL);
+    *is_starved = *is_starved || r < 0;
+    return r == 0 && json_equal(va, vb);
 }
 
 char *exchange_id(const char *text, int from) {
@@ -62,7 +64,7 @@ char *exchange_id(const char *text, int from) {
     return strndup(text + frame_reader_frame(&reader)->id.at, frame_reader_frame(&reader)->id.n);
 }
 
-bool exchange_is_same(const char *a, const char *b) {
+bool exchange_is_same(const char *a, const char *b, bool *is_starved) {
     _cleanup_(buffer_deinit) struct buffer bare_a = BUFFER_INIT, bare_b = BUFFER_INIT;
     size_t n_a = strlen(a), n_b = strlen(b);
     struct exchange_label label_a, label_b;
@@ -77,11 +79,14 @@ bool exchange_is_same(const char *a, const char *b) {
         return false;
     if (label_a.n == 0 && size_max(n_a, n_b) - size_min(n_a, n_b) > MAX_ID_BYTES)
         return false;
-    if (append_bare(&bare_a, a) < 0 || append_bare(&bare_b, b) < 0)
+    if (append_bare(&bare_a, a) < 0 || append_bare(&bare_b, b) < 0 || bare_a.failed ||
+        bare_b.failed) {
+        *is_starved = true;
         return false;
+    }
     if (bare_a.n == bare_b.n && memcmp(bare_a.data, bare_b.data, bare_a.n) == 0)
         return true;
-    return label_a.n > 0 && is_same_json(&bare_a, &bare_b);
+    return label_a.n > 0 && is_same_json(&bare_a, &bare_b, is_starved);
 }
 
 /* --- what is open ---------------------------------------------------------------------------------------- */
@@ -169,10 +174,12 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
 static struct exchanged *find_came(struct exchanges *e, int from, const char *text, size_t n) {
     _cleanup_(freep) char *wanted = trimmed(text, n);
 
+    e->is_starved = e->is_starved || !wanted;
     list_for_each(i, &e->open) {
         struct exchanged *x = list_entry(i, struct exchanged, in_exchanges);
 
-        if (wanted && x->from == from && x->text && exchange_is_same(x->text, wanted))
+        if (wanted && x->from == from && x->text &&
+            exchange_is_same(x->text, wanted, &e->is_starved))
             return x;
     }
     return NULL;
@@ -195,7 +202,7 @@ static struct exchanged *find_going(struct exchanges *e, int to, const char *tex
         struct exchanged *x = list_entry(i, struct exchanged, in_exchanges);
         const char *will_be = x->to_text ? x->to_text : x->text;
 
-        if (will_be && goes_to(x, to) && exchange_is_same(will_be, text))
+        if (will_be && goes_to(x, to) && exchange_is_same(will_be, text, &e->is_starved))
             return x;
     }
     return NULL;
@@ -347,7 +354,7 @@ static int add_trace(struct exchanges *e, const struct record *r) {
     }
 }
 
-int exchanges_add(struct exchanges *e, const struct record *r) {
+static int add_record(struct exchanges *e, const struct record *r) {
     switch (r->kind) {
     case RECORD_HEADER:
     case RECORD_LOST:
@@ -359,4 +366,10 @@ int exchanges_add(struct exchanges *e, const struct record *r) {
     default:
         return add_trace(e, r);
     }
+}
+
+int exchanges_add(struct exchanges *e, const struct record *r) {
+    int y = add_record(e, r);
+
+    return y == 0 && e->is_starved ? -ENOMEM : y;
 }

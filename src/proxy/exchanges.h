@@ -56,6 +56,7 @@ typedef void (*exchanges_fn)(void *userdata, const struct exchanged *x);
 struct exchanges {
     struct list open; /* oldest first */
     size_t n_open, n_open_bytes;
+    bool is_starved; /* memory ran out while messages were compared */
     uint64_t n_came[2];
     exchanges_fn tell;
     void *userdata;
@@ -80,5 +81,5 @@ struct exchange_label exchange_label(const char *text, int from);
 /* its id as it stands there; empty: none.  Return: to be freed; NULL when out of memory */
 char *exchange_id(const char *text, int from);
 
-/* are these the same, but for blanks around them and the id? */
-bool exchange_is_same(const char *a, const char *b);
+/* are these the same, but for blanks around them and the id?  @is_starved is set when memory ran out */
+bool exchange_is_same(const char *a, const char *b, bool *is_starved);

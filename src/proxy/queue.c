@@ -102,6 +102,8 @@ int queue_fill(struct session *s, struct held *h, const char *text, size_t n, bo
         buffer_append(&eol, h->text.data, h->text.n);
     else if (text)
         buffer_append_string(&eol, "\r\n");
+    if (buffer_status(&eol) < 0)
+        return -ENOMEM;
     s->n_queue_bytes -= h->text.n;
     buffer_clear(&h->text);
     h->is_ready = true;

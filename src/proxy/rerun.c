@@ -124,7 +124,8 @@ static void differs(void *userdata, const char *then, const char *now, uint64_t 
 
 static void compare(struct played *s, bool is_end) {
     for (int side = SIDE_SERVER; side >= SIDE_CLIENT; side--)
-        alignment_settle(&s->to[side].alignment, is_end);
+        if (alignment_settle(&s->to[side].alignment, is_end) < 0)
+            s->error = -ENOMEM;
 }
 
 /* --- replies ---------------------------------------------------------------------------------------------------- */
@@ -137,19 +138,25 @@ static struct call *call_of(const struct dialogue *d, const char *text) {
         struct call *c = list_entry(i, struct call, in_dialogue);
         _cleanup_(freep) char *call_id = exchange_id(c->text, SIDE_CLIENT);
 
-        if (id && call_id && (!*id || strcmp(id, call_id) == 0))
+        if (!id || !call_id)
+            d->session->error = -ENOMEM;
+        else if (!*id || strcmp(id, call_id) == 0)
             return c;
     }
     return NULL;
 }
 
 static struct call *call_like(const struct dialogue *d, uint64_t number, const char *text) {
+    bool is_starved = false;
+
     list_for_each(i, &d->calls) {
         struct call *c = list_entry(i, struct call, in_dialogue);
 
-        if (c->number == number && (number > 0 || exchange_is_same(c->text, text)))
+        if (c->number == number && (number > 0 || exchange_is_same(c->text, text, &is_starved)))
             return c;
     }
+    if (is_starved)
+        d->session->error = -ENOMEM;
     return NULL;
 }
 
@@ -237,7 +244,7 @@ static void hear_record(void *userdata, const struct record *record) {
     struct exchanges *e = &s->dialogue[ALIGNMENT_NOW].exchanges;
     struct record came = *record, sent;
     bool has_sent = record_split(&came, &sent);
-    int r = exchanges_add(e, &came);
+    int r = s->recorder.has_failed ? -ENOMEM : exchanges_add(e, &came);
 
     if (r == 0 && has_sent)
         r = exchanges_add(e, &sent);
@@ -374,6 +381,8 @@ static int end_session(struct played *s) {
 
     recorder_note(&s->recorder, RECORD_CLOSED, NULL, s->player.time);
     compare(s, true);
+    if (r == 0)
+        r = s->recorder.has_failed ? -ENOMEM : s->error;
     played_free(s);
     return r;
 }

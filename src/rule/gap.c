@@ -286,6 +286,7 @@ static const char *variant_text(struct search *s, const struct json *type, const
         buffer_append(&b, name->string, name->n_string);
     buffer_append_string(&b, "=");
     buffer_append(&b, tag->string, tag->n_string);
+    s->has_failed = s->has_failed || b.failed;
     return b.failed ? "" : copied(s, b.data, b.n);
 }
 
@@ -391,6 +392,7 @@ static void compare_root(struct search *s, const struct json *a, const struct js
     buffer_clear(&s->path);
     buffer_append_string(&s->path, root);
     compare(s, schema_type(&s->client, a, key), schema_type(&s->server, b, key));
+    s->has_failed = s->has_failed || s->path.failed;
     buffer_clear(&s->path);
 }
 
