@@ -350,13 +350,22 @@ static void pair_on_alarm(struct poller_alarm *a) {
 
 /* ---- birth and death ---- */
 
+static void pair_record(struct pair *p, const struct trace_item *item) {
+    recorder_tell(p->recorder, item, p->time);
+    if (!p->recorder->has_failed)
+        return;
+    p->recorder->has_failed = false;
+    log_write(p->shared->log, LOG_LEVEL_ERROR, "out of memory, a record in the trace is not whole",
+              LOG_NUMBER("session", p->id));
+}
+
 static void pair_on_trace(void *userdata, const struct trace_item *item) {
     struct pair *p = userdata;
 
     if (p->is_resuming)
         return;
     if (p->recorder)
-        recorder_tell(p->recorder, item, p->time);
+        pair_record(p, item);
     if (item->kind >= TRACE_CAME || p->is_repeating)
         return;
     if (item->kind == TRACE_FAILED)
