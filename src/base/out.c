@@ -1,5 +1,6 @@
 #include "base/out.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ static struct out_segment *out_add(struct out *o) {
         return NULL;
     if (!fds_is_empty(&o->next))
         g->fds = fds_steal(&o->next);
+    assert(o->segments.prev); /* out_init() made it a list */
     list_append(&o->segments, &g->in_out);
     return g;
 }
