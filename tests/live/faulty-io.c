@@ -1,7 +1,9 @@
 /*
  * A kernel in a bad mood, for LD_PRELOAD: reads and writes of sockets that are
  * short, interrupted or not possible just now, and an accept() that finds no
- * room.  All of it is allowed by POSIX, at any time.
+ * room.  All of it is allowed by POSIX, at any time.  Since the true kernel has
+ * told of what is taken back here and tells once only (EPOLLET), it is made to
+ * tell again and again.
  *
  *   FAULTY_SEED=N    other faults, the same every time
  *   FAULTY_BYTES=N   no read or write has more (default: any number)
@@ -12,10 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* both are what libc has */
+/* these are what libc has */
+int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event);
+ssize_t send(int fd, const void *text, size_t n, int flags);
 ssize_t recvmsg(int fd, struct msghdr *m, int flags);
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags);
 int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags);
@@ -91,4 +96,23 @@ int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags) {
         (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
 
     return fails(errors, sizeof(errors) / sizeof(errors[0])) ? -1 : real(fd, address, n, flags);
+}
+
+ssize_t send(int fd, const void *text, size_t n, int flags) {
+    struct iovec iov = {.iov_base = (void *)text, .iov_len = n};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    return sendmsg(fd, &m, flags);
+}
+
+int epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event) {
+    int (*real)(int, int, int, struct epoll_event *) =
+        (int (*)(int, int, int, struct epoll_event *))dlsym(RTLD_NEXT, "epoll_ctl");
+    struct epoll_event other;
+
+    if (!event)
+        return real(epoll_fd, what, fd, event);
+    other = *event;
+    other.events &= ~(uint32_t)EPOLLET;
+    return real(epoll_fd, what, fd, &other);
 }
