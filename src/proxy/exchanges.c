@@ -44,7 +44,7 @@ static bool is_same_label(struct exchange_label a, struct exchange_label b) {
 /* the same but for their blanks? */
 static bool is_same_json(const struct buffer *a, const struct buffer *b, bool *is_starved) {
     _cleanup_(arena_deinit) struct arena arena = ARENA_INIT;
-    struct json *va, *vb;
+    struct json *va, *vb = NULL;
     int r;
 
     r = json_read(&arena, a->data, a->n, false, &va, NULL);

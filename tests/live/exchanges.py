@@ -134,7 +134,7 @@ def _(client, place):
     assert "error" not in data, data
 
 
-@exchange("a job that dismisses itself is gone when asked for: what was remembered serves", dict(name="slow0", bps=64 << 20),
+@exchange("a job that dismisses itself is gone when asked for: what was remembered serves", dict(name="slow0", bps=16 << 20),
           rule_file="generic-jobs-only")
 def _(client, place):
     client.call("block-stream", device="slow0", speed=1 << 30)
