@@ -57,3 +57,14 @@ count_results() {
         $1 == ":test-result:" && $2 == "SKIP" { skipped++ }
         END { print passed + 0, failed + 0, skipped + 0 }'
 }
+
+# name the tests that `make check` under a folder did not pass, with the end of what each
+# program said; the last lines of a long log are what a reader sees first
+show_failures() {
+    local log
+
+    find "$1" -name '*.trs' -exec grep -lE '^:test-result: (FAIL|ERROR|XPASS)' {} + | sort | while read -r log; do
+        grep -hE '^:test-result: (FAIL|ERROR|XPASS)' "$log" | sed "s,^:test-result:,${log#"$1"/}:,"
+        tail -n 40 "${log%.trs}.log"
+    done
+}
