@@ -13,7 +13,7 @@ static bool is_free(const struct session *s, const struct input *in) {
            fds_is_empty(&s->blank_fds);
 }
 
-static bool is_plain(const struct session *s, const char *text, const struct frame *frame) {
+static inline bool is_plain(const struct session *s, const char *text, const struct frame *frame) {
     if (frame->kind != FRAME_COMMAND)
         return false;
     if (!s->program)
@@ -21,18 +21,25 @@ static bool is_plain(const struct session *s, const char *text, const struct fra
     return !client_wants(s, text, frame) && !task_is_reserved_id(text + frame->id.at, frame->id.n);
 }
 
-int commands_take(struct session *s, struct run *run, enum frame_scan scan, const char *text,
-                  size_t n, size_t n_left, size_t *ret_n) {
+int commands_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece) {
     struct input *in = &s->input[SIDE_CLIENT];
+    const char *begin = text, *end = text + n;
+    struct piece p = {.n = 0};
 
-    if (scan != FRAME_OBJECT || (run->n == 0 && !is_free(s, in)) ||
-        !is_plain(s, text, frame_reader_frame(&in->reader)))
-        return RUN_NOT_TAKEN;
-    s->stats.n_messages[SIDE_CLIENT]++;
-    s->n_sent++;
-    if (s->tells_passed)
-        session_trace_passed(s, SIDE_CLIENT, text, n);
-    *ret_n = n + frame_skip_line_end(&in->reader, text + n, n_left - n);
-    run_extend(run, text, *ret_n);
-    return RUN_TAKEN;
+    while (text < end) {
+        p.scan = frame_scan(&in->reader, text, (size_t)(end - text), &p.n);
+        if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)) ||
+            !is_plain(s, text, frame_reader_frame(&in->reader)))
+            break;
+        if (s->tells_passed)
+            session_trace_passed(s, SIDE_CLIENT, text, p.n);
+        s->stats.n_messages[SIDE_CLIENT]++;
+        s->n_sent++;
+        text += p.n;
+        text += frame_skip_line_end(&in->reader, text, (size_t)(end - text));
+        p.n = 0;
+    }
+    p.text = text;
+    *ret_piece = p;
+    return out_borrow(&s->out[SIDE_SERVER], begin, (size_t)(text - begin));
 }

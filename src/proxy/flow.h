@@ -93,6 +93,13 @@ struct input {
     bool has_ended;
 };
 
+/* of the input, as frame_scan() cut it */
+struct piece {
+    enum frame_scan scan;
+    const char *text;
+    size_t n;
+};
+
 struct session {
     struct program *program; /* NULL: no rules */
     struct engine engine;

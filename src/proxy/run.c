@@ -10,12 +10,29 @@
 
 #include <string.h>
 
+#include "rule/rename.h"
+
+/* what was taken and stands together, and was not given out yet */
+struct run {
+    const char *text;
+    size_t n;
+    bool is_copied; /* a part before it was */
+
+    /* of the event before: its name, which mostly comes again, and what is to be done with it */
+    const char *name;
+    size_t n_name;
+    enum run_event { RUN_EVENT_PASSES, RUN_EVENT_IS_RENAMED, RUN_EVENT_IS_READ } event;
+    struct rename rename;
+};
+
+enum { RUN_TAKEN, RUN_NOT_TAKEN };
+
 /* so little is rather copied behind what was copied than sent as a piece of its own */
 enum { RUN_COPY_BYTES = 1024 };
 
 /* what came and was not given out yet goes */
 static int give(struct session *s, struct run *run, bool is_copied) {
-    struct out *out = &s->out[run->to];
+    struct out *out = &s->out[SIDE_CLIENT];
     size_t n = run->n;
 
     run->n = 0;
@@ -25,11 +42,11 @@ static int give(struct session *s, struct run *run, bool is_copied) {
                                             : out_borrow(out, run->text, n);
 }
 
-int run_end(struct session *s, struct run *run) {
-    int r = run->n > 0 ? give(s, run, run->is_copied) : 0;
-
-    run_begin(run, run->to); /* other rules may work from here on */
-    return r;
+/* it follows what was taken before */
+static inline void extend(struct run *run, const char *text, size_t n) {
+    if (run->n == 0)
+        run->text = text;
+    run->n += n;
 }
 
 /* the observer is told of what passes; @frame is NULL: these are blanks */
@@ -37,8 +54,14 @@ static void tell_went(struct session *s, const char *text, size_t n, const struc
     struct trace_item item = {
         .kind = TRACE_WENT, .from = SIDE_SERVER, .text = text, .n_text = n, .frame = frame};
 
-    if (s->tells_traffic)
-        session_tell(s, &item);
+    session_tell(s, &item);
+}
+
+static void tell_line(struct session *s, const struct piece *p, size_t n_eol,
+                      const struct frame *frame) {
+    tell_went(s, p->text, p->n, frame);
+    if (n_eol > 0)
+        tell_went(s, p->text + p->n, n_eol, NULL);
 }
 
 static inline void tell_passed(struct session *s, const char *text, size_t n) {
@@ -51,11 +74,11 @@ static int take_renamed(struct session *s, struct run *run, const char *text, si
     size_t end = frame->name.at + frame->name.n;
     int r;
 
-    run_extend(run, text, frame->name.at);
+    extend(run, text, frame->name.at);
     r = give(s, run, true);
     if (r == 0)
         r = out_copy(&s->out[SIDE_CLIENT], rename->text, rename->n_text);
-    run_extend(run, text + end, n - end);
+    extend(run, text + end, n - end);
     run->is_copied = true;
     s->stats.n_rewritten++;
     return r;
@@ -121,7 +144,7 @@ static int take_event(struct session *s, struct run *run, const char *text, size
     switch (judge_again(s, run, text, frame)) {
     case RUN_EVENT_PASSES:
         tell_passed(s, text, n);
-        run_extend(run, text, n);
+        extend(run, text, n);
         return RUN_TAKEN;
     case RUN_EVENT_IS_RENAMED:
         if (!is_followed_by_line_end(text, n, n_left) || s->tells_traffic)
@@ -134,50 +157,75 @@ static int take_event(struct session *s, struct run *run, const char *text, size
     }
 }
 
-static int take_object(struct session *s, struct run *run, const char *text, size_t n,
-                       size_t n_left) {
+static inline int take_object(struct session *s, struct run *run, const char *text, size_t n,
+                              size_t n_left) {
     const struct frame *frame = frame_reader_frame(&s->input[SIDE_SERVER].reader);
-    bool is_reply = frame->kind == FRAME_RETURN || frame->kind == FRAME_ERROR;
+    bool is_error = frame->kind == FRAME_ERROR;
 
     if (frame->kind == FRAME_EVENT)
         return take_event(s, run, text, n, n_left);
-    if (!is_reply || s->n_in_flight > 0 || input_wants(s, text, frame))
+    if ((frame->kind != FRAME_RETURN && !is_error) || s->n_in_flight > 0 ||
+        (is_error && input_wants(s, text, frame)))
         return RUN_NOT_TAKEN;
     s->n_answered++;
     tell_passed(s, text, n);
-    run_extend(run, text, n);
+    extend(run, text, n);
     return RUN_TAKEN;
 }
 
-/* is there anything that a message has to wait for, or to be joined with? */
+/* is there nothing that a message has to wait for, or to be joined with?  That stays so while a run goes on */
 static bool is_free(const struct session *s, const struct input *in) {
     return !s->eol && !in->skips_eol && !in->is_streaming && !s->is_streaming && in->tail.n == 0 &&
            rides_is_empty(&in->rides) && !compact_is_waiting(&s->compact);
 }
 
-int run_take(struct session *s, struct run *run, enum frame_scan scan, const char *text, size_t n,
-             size_t n_left, size_t *ret_n) {
-    struct input *in = &s->input[SIDE_SERVER];
+/* @p is a whole object, and with the line end behind it, if it is taken; @n_left: what there is from it on */
+static inline int take_line(struct session *s, struct run *run, struct piece *p, size_t n_left) {
+    struct frame_reader *reader = &s->input[SIDE_SERVER].reader;
     size_t n_eol;
     int r;
 
-    if (!is_free(s, in) || (scan != FRAME_BLANK && scan != FRAME_OBJECT))
-        return RUN_NOT_TAKEN;
-    *ret_n = n;
-    if (scan == FRAME_BLANK) {
-        tell_went(s, text, n, NULL);
-        run_extend(run, text, n);
-        return RUN_TAKEN;
-    }
-    r = take_object(s, run, text, n, n_left);
+    r = take_object(s, run, p->text, p->n, n_left);
     if (r != RUN_TAKEN)
         return r;
     s->stats.n_messages[SIDE_SERVER]++;
-    n_eol = frame_skip_line_end(&in->reader, text + n, n_left - n);
-    tell_went(s, text, n, frame_reader_frame(&in->reader));
-    if (n_eol > 0)
-        tell_went(s, text + n, n_eol, NULL);
-    run_extend(run, text + n, n_eol);
-    *ret_n = n + n_eol;
+    n_eol = frame_skip_line_end(reader, p->text + p->n, n_left - p->n);
+    if (s->tells_traffic)
+        tell_line(s, p, n_eol, frame_reader_frame(reader));
+    extend(run, p->text + p->n, n_eol);
+    p->n += n_eol;
     return RUN_TAKEN;
+}
+
+static inline int take(struct session *s, struct run *run, struct piece *p, size_t n_left) {
+    if (p->scan == FRAME_OBJECT)
+        return take_line(s, run, p, n_left);
+    if (p->scan != FRAME_BLANK)
+        return RUN_NOT_TAKEN;
+    if (s->tells_traffic)
+        tell_went(s, p->text, p->n, NULL);
+    extend(run, p->text, p->n);
+    return RUN_TAKEN;
+}
+
+int run_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece) {
+    struct input *in = &s->input[SIDE_SERVER];
+    struct piece p = {.n = 0};
+    struct run run;
+    int r = RUN_TAKEN, x;
+
+    run.n = 0; /* not all of it is set, because this is done for every message */
+    run.is_copied = false;
+    run.name = NULL;
+    for (p.text = text; n > 0; p.n = 0) {
+        p.scan = frame_scan(&in->reader, p.text, n, &p.n);
+        r = run.n > 0 || is_free(s, in) ? take(s, &run, &p, n) : RUN_NOT_TAKEN;
+        if (r != RUN_TAKEN)
+            break;
+        p.text += p.n;
+        n -= p.n;
+    }
+    *ret_piece = p;
+    x = give(s, &run, run.is_copied);
+    return r < 0 ? r : x;
 }

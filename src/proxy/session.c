@@ -314,45 +314,34 @@ static int feed_and_tell(struct session *s, enum side from, enum frame_scan scan
     return tell_traffic(s, &before, r);
 }
 
-/* @n: of the piece; @n_left: of all there is; @ret_n: of what was fed */
-static int feed_next(struct session *s, enum side from, struct run *run, enum frame_scan scan,
-                     const char *text, size_t n, size_t n_left, size_t *ret_n) {
-    int r = RUN_NOT_TAKEN;
-
+/* what has to be looked at next; what comes before it and passes has gone.  Return: 0 or -ENOMEM */
+static int next_piece(struct session *s, enum side from, const char *text, size_t n,
+                      struct piece *ret) {
     if (is_quiet(s))
-        r = from == SIDE_SERVER ? run_take(s, run, scan, text, n, n_left, ret_n)
-                                : commands_take(s, run, scan, text, n, n_left, ret_n);
-    if (r != RUN_NOT_TAKEN)
-        return r;
-    *ret_n = n;
-    r = run_end(s, run);
-    if (r < 0)
-        return r;
-    return s->tells_traffic ? feed_and_tell(s, from, scan, text, n)
-                            : feed_piece(s, from, scan, text, n);
+        return from == SIDE_SERVER ? run_feed(s, text, n, ret) : commands_feed(s, text, n, ret);
+    ret->text = text;
+    ret->scan = frame_scan(&s->input[from].reader, text, n, &ret->n);
+    return 0;
 }
 
 int session_feed(struct session *s, enum side from, const char *text, size_t n, struct fds *fds,
                  struct session_time time) {
-    struct input *in = &s->input[from];
-    struct run run;
-    size_t n_piece;
+    const char *end = text + n;
+    struct piece p;
     int r;
 
-    run_begin(&run, side_other(from));
     s->time = time;
     s->stats.n_bytes[from] += n;
     if (s->tells_traffic && fds && !fds_is_empty(fds))
         tell_fds(s, from, text, fds);
-    r = rides_add_take(&in->rides, in->tail.n, fds);
-    while (r == 0 && n > 0) {
-        enum frame_scan scan = frame_scan(&in->reader, text, n, &n_piece);
-
-        r = feed_next(s, from, &run, scan, text, n_piece, n, &n_piece);
-        text += n_piece;
-        n -= n_piece;
+    r = rides_add_take(&s->input[from].rides, s->input[from].tail.n, fds);
+    for (; r == 0 && text < end; text = p.text + p.n) {
+        r = next_piece(s, from, text, (size_t)(end - text), &p);
+        if (r == 0 && p.n > 0)
+            r = s->tells_traffic ? feed_and_tell(s, from, p.scan, p.text, p.n)
+                                 : feed_piece(s, from, p.scan, p.text, p.n);
     }
-    return r < 0 ? r : run_end(s, &run);
+    return r;
 }
 
 /* replies will not come any more: whatever waits goes as it is */
