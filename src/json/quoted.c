@@ -95,6 +95,13 @@ static int quoted_check(const char *text, size_t n, bool *ret_has_escape, size_t
     return 0;
 }
 
+bool quoted_is_valid(const char *text, size_t n) {
+    bool has_escape;
+    size_t at;
+
+    return quoted_check(text, n, &has_escape, &at) == 0;
+}
+
 static uint32_t hex_point(const char *text) {
     uint32_t point = 0;
 

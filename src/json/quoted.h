@@ -5,6 +5,7 @@
  * is writer.h's business.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/arena.h"
 #include "base/buffer.h"
@@ -25,6 +26,9 @@ enum {
  */
 int quoted_decode(struct arena *arena, const char *text, size_t n, const char **ret_string,
                   size_t *ret_n_string, size_t *reterr_at);
+
+/* does what stands between two quotes mean anything? */
+bool quoted_is_valid(const char *text, size_t n);
 
 /*
  * quoted_escape_length() - look at an escape

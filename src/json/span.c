@@ -20,12 +20,9 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "json/names.h"
+#include "json/plain.h"
 #include "json/quoted.h"
 #include "json/reader.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 enum { SPAN_FIRST_VALUES = 32 };
 
@@ -75,40 +72,9 @@ static inline bool skip_to(struct span *s, size_t n_neat) {
 
 /* --- strings ------------------------------------------------------------------------------------ */
 
-static inline bool is_plain(char c) {
-    return (signed char)c >= ' ' && c != '"' && c != '\\';
-}
-
-/* Return: the first byte of a string that is not plain ASCII, or @end */
-static inline const char *skip_plain(const char *at, const char *end) {
-#if defined(__SSE2__)
-    for (; end - at >= 16; at += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)at);
-        __m128i is_special = _mm_cmplt_epi8(v, _mm_set1_epi8(' ')); /* signed: and above ASCII */
-        unsigned int bits;
-
-        is_special = _mm_or_si128(is_special, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
-        is_special = _mm_or_si128(is_special, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
-        bits = (unsigned int)_mm_movemask_epi8(is_special);
-        if (bits)
-            return at + __builtin_ctz(bits);
-    }
-#endif
-    while (at < end && is_plain(*at))
-        at++;
-    return at;
-}
-
-/* Return: the closing quote of the string that goes on at @at; @end when there is none */
-static const char *closing_quote(const char *at, const char *end) {
-    while ((at = skip_plain(at, end)) < end && *at != '"')
-        at += *at == '\\' && end - at >= 2 ? 2 : 1;
-    return at;
-}
-
 /* the string that begins at s->at, a quote, decoded */
 static inline bool read_string(struct span *s, const char **ret, size_t *ret_n) {
-    const char *begin = s->at + 1, *at = skip_plain(begin, s->end);
+    const char *begin = s->at + 1, *at = plain_skip(begin, s->end);
     size_t ignored;
     int r;
 
@@ -118,7 +84,7 @@ static inline bool read_string(struct span *s, const char **ret, size_t *ret_n) 
         s->at = at + 1;
         return true;
     }
-    at = closing_quote(at, s->end);
+    at = plain_closing_quote(at, s->end);
     if (at == s->end)
         return stop(s, JSON_E_INVALID);
     s->at = at + 1;

@@ -8,6 +8,7 @@
 
 #include "json/value.h"
 #include "proxy/flow.h"
+#include "proxy/planned.h"
 #include "qmp/message.h"
 
 static const char *rule_name(const struct exchange *x) {
@@ -76,8 +77,7 @@ static int finish_reply(struct session *s, struct task *t) {
     return r < 0 ? r : queue_flush(s);
 }
 
-/* @text is the reply as the client is to get it */
-static int deliver_reply(struct session *s, struct task *t, const char *text, size_t n) {
+int answer_deliver(struct session *s, struct task *t, const char *text, size_t n) {
     int r;
 
     if (queue_is_open(s) && list_is_empty(&t->parked) && !(t->exchange && t->exchange->own)) {
@@ -150,7 +150,7 @@ static int give_reply(struct session *s, struct task *t, const char *text, size_
         task_free(s, t);
         return r;
     }
-    return deliver_reply(s, t, b.data, b.n);
+    return answer_deliver(s, t, b.data, b.n);
 }
 
 int answer_client(struct session *s, struct task *t, const char *text, size_t n) {
@@ -234,10 +234,17 @@ static int reply_to_capabilities(struct session *s, struct task *t, const char *
 }
 
 int answer_take(struct session *s, struct task *t, const char *text, size_t n) {
+    int r;
+
     task_forget_number(s, t);
     if (s->fd_wait == t)
         s->fd_wait = NULL;
     t->deadline_ms = UINT64_MAX;
+    if (t->shortcut) {
+        r = planned_reply(s, t, text, n);
+        if (r <= 0)
+            return r;
+    }
     switch (t->kind) {
     case TASK_ASK:
     case TASK_THEN:

@@ -10,6 +10,7 @@
 #include "json/reader.h"
 #include "proxy/flow.h"
 #include "proxy/handover.h"
+#include "proxy/planned.h"
 #include "qmp/message.h"
 #include "rule/introspect.h"
 
@@ -140,6 +141,9 @@ static int client_object(struct session *s, const char *text, size_t n, const st
     has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
     if (client_is_capabilities(s, text, frame))
         return client_capabilities(s, text, n, frame, rides, is_borrowed);
+    r = planned_command(s, text, n, frame, rides);
+    if (r <= 0)
+        return r;
     if (client_wants(s, text, frame))
         return task_begin_command(s, text, n, frame, rides, TASK_COMMAND);
     if (is_command(frame) &&

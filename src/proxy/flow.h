@@ -8,6 +8,7 @@
  *   run.c      what of the server's need not be looked at one by one
  *   commands.c and what of the client's
  *   client.c   what becomes of the client's
+ *   planned.c  commands that are rewritten, and their replies, without the engine
  *   task.c     a message under way through the engine, and what becomes of it
  *   inject.c   messages of the shim's own, which rules order
  *   answer.c   replies that come, deadlines that pass
@@ -44,13 +45,17 @@ struct held {
     bool is_edited; /* ready: text has its own line end, the one that comes is skipped */
 };
 
+struct shortcut;
+
 struct task {
     struct list in_session;
     enum task_kind kind;
-    struct exchange *exchange; /* NULL: no rule sees it */
-    struct task *parent;       /* TASK_ASK: who asked; NULL: nobody waits any more */
-    struct task *child;        /* the ask that is out for this task */
-    uint64_t number;           /* of its id on the way to the server, while in flight; else 0 */
+    struct exchange *exchange; /* NULL: no rule sees it, or a plan does */
+    const struct shortcut
+        *shortcut;       /* a plan rewrites it (planned.h), and will its reply; NULL: none does */
+    struct task *parent; /* TASK_ASK: who asked; NULL: nobody waits any more */
+    struct task *child;  /* the ask that is out for this task */
+    uint64_t number;     /* of its id on the way to the server, while in flight; else 0 */
     uint64_t turn; /* it was the so-many-th command sent; replies without an id are told by it */
     uint64_t deadline_ms; /* UINT64_MAX: none */
     struct buffer raw;    /* the message as it came */
@@ -65,6 +70,8 @@ struct task {
     bool is_answer;   /* the reply was made here; what is in flight only tells when its turn is */
     char raw_room[240], id_room[48]; /* of raw and id, while they are as short as most are */
 };
+
+enum { TASK_ID_BYTES = 48 }; /* are enough for an id of the shim's own */
 
 enum deferred_kind {
     DEFERRED_OBJECT,
@@ -231,6 +238,8 @@ struct task *task_free(struct session *s, struct task *t);
 
 /* Return: a task of @s, in flight nowhere; NULL: out of memory */
 struct task *task_new(struct session *s, enum task_kind kind);
+/* from now on it is in flight; @ret_id: as JSON text.  Return: its length */
+size_t task_take_id(struct session *s, struct task *t, char ret_id[TASK_ID_BYTES]);
 /* send @text under an id of the shim's own, so that its reply is found; @is_own: no client's, it needs a line end */
 int task_send(struct session *s, struct task *t, const char *text, size_t n, bool is_own);
 
@@ -251,6 +260,8 @@ int answer_park(struct session *s, struct task *t, struct task *event, uint32_t 
 int answer_take(struct session *s, struct task *t, const char *text, size_t n);
 /* the reply to a command of the client goes back to it */
 int answer_client(struct session *s, struct task *t, const char *text, size_t n);
+/* @text is the reply as the client is to get it, in its turn */
+int answer_deliver(struct session *s, struct task *t, const char *text, size_t n);
 /* the task that asked goes on; @text is NULL: without an answer */
 int answer_asker(struct session *s, struct task *t, const char *text, size_t n);
 /* go on with replies and steps whose event has come */

@@ -6,6 +6,7 @@
 
 #include "proxy/commands.h"
 #include "proxy/flow.h"
+#include "proxy/planned.h"
 #include "proxy/run.h"
 
 /* --- life ------------------------------------------------------------------------------------------- */
@@ -105,6 +106,9 @@ int session_select(struct session *s, const struct version *server,
     struct selection *selection;
     int r;
 
+    r = planned_wake_all(s); /* what is under way goes on with the rules it began with */
+    if (r < 0)
+        return r;
     if (server) {
         s->engine.server = *server;
         s->engine.has_server = true;

@@ -147,18 +147,21 @@ void task_note_failure(struct session *s, struct task *t) {
 
 /* --- to the server ----------------------------------------------------------------------------------- */
 
-/* the id of the shim's own with @number.  Return: its length */
-static size_t write_id(char *id, uint64_t number) {
+size_t task_take_id(struct session *s, struct task *t, char ret_id[TASK_ID_BYTES]) {
     char digits[20];
     size_t n = strlen(TASK_ID_PREFIX), i = sizeof(digits);
+    uint64_t number = ++s->last_number;
 
-    memcpy(id, TASK_ID_PREFIX, n);
+    t->number = number;
+    s->n_in_flight++;
+    t->turn = ++s->n_sent;
+    memcpy(ret_id, TASK_ID_PREFIX, n);
     do
         digits[--i] = (char)('0' + number % 10);
     while (number /= 10);
-    memcpy(id + n, digits + i, sizeof(digits) - i);
+    memcpy(ret_id + n, digits + i, sizeof(digits) - i);
     n += sizeof(digits) - i;
-    id[n++] = '"';
+    ret_id[n++] = '"';
     return n;
 }
 
@@ -172,14 +175,11 @@ int task_send(struct session *s, struct task *t, const char *text, size_t n, boo
     _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
     struct rides none = RIDES_INIT;
     struct fds fds = rides_last(&t->rides);
-    char id[48];
+    char id[TASK_ID_BYTES];
     int r;
 
-    t->number = ++s->last_number;
-    s->n_in_flight++;
-    t->turn = ++s->n_sent;
     out_ride_take(&s->out[SIDE_SERVER], &fds);
-    r = message_put_id(&b, source, text, n, id, write_id(id, t->number));
+    r = message_put_id(&b, source, text, n, id, task_take_id(s, t, id));
     if (r == 0 && is_own)
         buffer_append_string(&b, "\r\n");
     return r < 0 || b.failed ? -ENOMEM : session_send_command(s, b.data, b.n, &none, false);
@@ -280,7 +280,9 @@ static struct task *find_awaited(struct session *s, const struct exchange *event
     list_for_each(i, &s->tasks) {
         struct task *t = list_entry(i, struct task, in_session);
 
-        if (t->kind == TASK_COMMAND && t->number && engine_is_named(t->exchange, names))
+        /* no plan has one of these: see shortcut.c */
+        if (t->kind == TASK_COMMAND && t->number && t->exchange &&
+            engine_is_named(t->exchange, names))
             return t;
     }
     return NULL;

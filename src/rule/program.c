@@ -7,6 +7,7 @@
 #include "rule/check.h"
 #include "rule/load.h"
 #include "rule/rename.h"
+#include "rule/shortcut.h"
 #include "rule/selection.h"
 
 struct name_entry {
@@ -323,6 +324,12 @@ static int number_rules(struct program *p) {
             rule->index = p->n_rules;
             rule->is_rename = rename_is_all(rule);
             p->rules[p->n_rules++] = rule;
+            for (enum vars_side side = VARS_OLD; side <= VARS_NEW; side++) {
+                int r = shortcut_make(&p->arena, rule, side, &rule->shortcut[side]);
+
+                if (r < 0)
+                    return r;
+            }
         }
     return 0;
 }

@@ -65,6 +65,7 @@ enum rule_for { RULE_FOR_BOTH, RULE_FOR_OLD_CLIENT, RULE_FOR_NEW_CLIENT };
 enum conform_by { CONFORM_NONE, CONFORM_SCHEMA, CONFORM_ASK };
 
 struct rule_file;
+struct shortcut;
 
 struct rule {
     const struct rule_file *file;
@@ -109,6 +110,8 @@ struct rule {
     size_t n_text;          /* of the whole rule, from @at on */
     size_t todo_at, n_todo; /* what its author has left to be decided; n_todo 0: nothing */
     bool is_rename;         /* it only gives an event another name (rename.h) */
+    const struct shortcut
+        *shortcut[2]; /* by the client's side; NULL: it takes the engine (shortcut.h) */
 };
 
 struct rule_file {

@@ -19,6 +19,8 @@ NO_LIMIT = {
     "FDSTORE_MAX_NAME_BYTES": "of names that this program makes",
     "CONN_MAX_PIECES": "the rest goes with the next call", "POLLER_MAX_EVENTS": "likewise", "LISTENER_MAX_ACCEPTS": "likewise",
     "FRAME_QUICK_MAX_BYTES": "what is longer is read in another way", "FRAME_QUICK_MAX_DEPTH": "likewise", "USUAL_MAX_REPLY_BYTES": "likewise",
+    "SKIM_MAX_NAMES": "what is more is read in another way", "SKIM_MAX_DEPTH": "likewise", "PLAN_MAX_VARS": "likewise",
+    "PLAN_MAX_MEMBERS": "likewise", "PLAN_MAX_FOUND": "likewise", "PLAN_MAX_DEPTH": "likewise",
     "SELECTION_MAX_SHARED": "those beyond are made anew each time",
     "ESCAPED_MAX_BYTES": "of one byte", "LOG_MAX_LINE_BYTES": "follows from log_max_text_bytes",
     "MAX_NUMBER_BYTES": "of 64 bits", "MAX_MEMBER_BYTES": "of what this program writes", "MAX_START_BYTES": "likewise",

@@ -1,0 +1,25 @@
+#pragma once
+
+/*
+ * Commands and replies that plans rewrite (rule/shortcut.h), without the
+ * engine.  Whatever is unusual goes the way of task.c and answer.c, which
+ * comes to the same.
+ */
+
+#include "proxy/flow.h"
+
+enum {
+    _PLANNED_E_SUCCESS,
+    PLANNED_E_NOT, /* it takes the engine; nothing was done */
+};
+
+/* a command of the client, which goes to the server.  Return: 0, -ENOMEM, PLANNED_E_NOT */
+int planned_command(struct session *s, const char *text, size_t n, const struct frame *frame,
+                    const struct rides *rides);
+
+/* the reply to it, which goes to the client.  Return: 0, -ENOMEM; PLANNED_E_NOT: then @t has its exchange */
+int planned_reply(struct session *s, struct task *t, const char *text, size_t n);
+
+/* the engine is to go on with it, if a plan has begun.  Return: 0 or -ENOMEM */
+int planned_wake(struct session *s, struct task *t);
+int planned_wake_all(struct session *s);

@@ -1,0 +1,440 @@
+/*
+ * A message is first read past to its end, and the members of objects that
+ * pictures show are noted, with what variables stand for.  Only then it is
+ * written, because a variable may be wanted before the place that binds it.
+ */
+
+#include "rule/plan.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "json/skim.h"
+#include "json/writer.h"
+
+enum {
+    PLAN_MAX_VARS = 32,
+    PLAN_MAX_MEMBERS = 64, /* of one object, that pictures show: a bit for each */
+    PLAN_MAX_FOUND = 96,   /* members of a message, in objects that pictures show */
+    PLAN_MAX_DEPTH = 8,    /* objects in pictures */
+};
+
+struct plan_member {
+    const char *key, *key_text; /* and with quotes and colon */
+    size_t n_key, n_key_text;
+    const struct pattern *read, *write; /* NULL: this side does not show it */
+    bool may_be_left;                   /* written only if its variable is bound */
+    bool is_implied;                    /* not written if it is {} */
+    bool is_other;                      /* a constant becomes another one */
+    struct plan_object *object;         /* one of the two shows an object; otherwise NULL */
+};
+
+struct plan_object {
+    struct plan_member *member; /* first those that are written, in that order */
+    size_t n, n_written;
+    uint64_t needed; /* a bit for each that must be there */
+};
+
+struct plan {
+    struct plan_object root;
+    size_t n_vars;
+};
+
+/* --- making --------------------------------------------------------------------------------- */
+
+struct make {
+    struct arena *arena;
+    const struct vars *vars;
+};
+
+static bool var_is_plain(const struct make *m, size_t var) {
+    const struct var *v = &m->vars->var[var];
+
+    return v->group == 0 && v->type[VARS_OLD] == VARS_ANY && v->type[VARS_NEW] == VARS_ANY &&
+           !v->has_scale && v->n_map == 0 && !v->has_from && !v->fallback && !v->is_fd;
+}
+
+static bool is_plain(const struct make *m, const struct pattern *p, size_t depth) {
+    switch (p->kind) {
+    case PATTERN_CONST:
+        return p->value && p->value->type != JSON_OBJECT && p->value->type != JSON_ARRAY;
+    case PATTERN_VAR:
+        return var_is_plain(m, p->var);
+    case PATTERN_OBJECT:
+        return p->rest == PATTERN_REST_STAYS && depth < PLAN_MAX_DEPTH;
+    default:
+        return false;
+    }
+}
+
+static int make_object(struct make *m, const struct pattern *read, const struct pattern *write,
+                       size_t depth, struct plan_object *o);
+
+/* Return: 0, -ENOMEM */
+static int make_key(struct make *m, const char *key, size_t n, struct plan_member *pm) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+
+    json_write_string(&b, key, n);
+    buffer_append_string(&b, ": ");
+    if (buffer_status(&b) < 0)
+        return -ENOMEM;
+    pm->key = key;
+    pm->n_key = n;
+    pm->key_text = arena_copy(m->arena, b.data, b.n);
+    pm->n_key_text = b.n;
+    return pm->key_text ? 0 : -ENOMEM;
+}
+
+/* @r, @w: what the sides show of it; one of the two may be NULL, @any is not */
+static int make_member(struct make *m, const struct pattern_member *any,
+                       const struct pattern_member *r, const struct pattern_member *w, size_t depth,
+                       struct plan_object *o) {
+    struct plan_member *pm = &o->member[o->n];
+    const struct pattern *read = r ? &r->pattern : NULL, *write = w ? &w->pattern : NULL;
+    bool is_object = false;
+    int x;
+
+    if ((read && !is_plain(m, read, depth)) || (write && !is_plain(m, write, depth)) ||
+        (w && w->is_optional && write->kind == PATTERN_OBJECT) || o->n == PLAN_MAX_MEMBERS)
+        return PLAN_E_READ;
+    x = make_key(m, any->key, any->n_key, pm);
+    if (x < 0)
+        return x;
+    pm->read = read;
+    pm->write = write;
+    pm->may_be_left = w && w->is_optional;
+    pm->is_implied = w && w->is_implied;
+    pm->is_other = read && write && read->kind == PATTERN_CONST && write->kind == PATTERN_CONST &&
+                   !json_equal_text(read->value, write->value);
+    is_object = (read && read->kind == PATTERN_OBJECT) || (write && write->kind == PATTERN_OBJECT);
+    if (is_object) {
+        pm->object = arena_alloc(m->arena, sizeof(*pm->object));
+        if (!pm->object)
+            return -ENOMEM;
+        x = make_object(m, read && read->kind == PATTERN_OBJECT ? read : NULL,
+                        write && write->kind == PATTERN_OBJECT ? write : NULL, depth + 1,
+                        pm->object);
+        if (x)
+            return x;
+    }
+    /* one that is implied is the same as an empty object */
+    if (r && !r->is_optional &&
+        !(r->is_implied && read->kind == PATTERN_OBJECT && pm->object->needed == 0))
+        o->needed |= (uint64_t)1 << o->n;
+    o->n++;
+    return 0;
+}
+
+/* @read, @write: NULL: this side shows no object there */
+static int make_object(struct make *m, const struct pattern *read, const struct pattern *write,
+                       size_t depth, struct plan_object *o) {
+    size_t n_read = read ? read->n_members : 0, n_write = write ? write->n_members : 0;
+    int r;
+
+    o->member = arena_alloc(m->arena, (n_read + n_write + 1) * sizeof(*o->member));
+    if (!o->member)
+        return -ENOMEM;
+    for (size_t i = 0; i < n_write; i++) {
+        const struct pattern_member *w = &write->members[i];
+
+        r = make_member(m, w, pattern_member(read, w->key, w->n_key), w, depth, o);
+        if (r)
+            return r;
+    }
+    o->n_written = o->n;
+    for (size_t i = 0; i < n_read; i++) {
+        const struct pattern_member *pm = &read->members[i];
+
+        if (pattern_member(write, pm->key, pm->n_key))
+            continue;
+        r = make_member(m, pm, pm, NULL, depth, o);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* what stands at the top of a message and means something; the others are not looked at here */
+static bool is_known(const char *key, size_t n) {
+    return (n == 7 && memcmp(key, "execute", 7) == 0) ||
+           (n == 9 && memcmp(key, "arguments", 9) == 0) ||
+           (n == 6 && memcmp(key, "return", 6) == 0);
+}
+
+static bool is_id(const char *key, size_t n) {
+    return n == 2 && memcmp(key, "id", 2) == 0;
+}
+
+int plan_make(struct arena *arena, const struct vars *vars, const struct pattern *read,
+              const struct pattern *write, const struct plan **ret_plan) {
+    struct make m = {arena, vars};
+    struct plan *plan;
+    int r;
+
+    if (vars->n > PLAN_MAX_VARS || !is_plain(&m, read, 0) || !is_plain(&m, write, 0) ||
+        read->kind != PATTERN_OBJECT || write->kind != PATTERN_OBJECT)
+        return PLAN_E_READ;
+    plan = arena_alloc(arena, sizeof(*plan));
+    if (!plan)
+        return -ENOMEM;
+    r = make_object(&m, read, write, 0, &plan->root);
+    if (r)
+        return r;
+    for (size_t i = 0; i < plan->root.n; i++)
+        if (!is_known(plan->root.member[i].key, plan->root.member[i].n_key))
+            return PLAN_E_READ;
+    plan->n_vars = vars->n;
+    *ret_plan = plan;
+    return 0;
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/* the members of an object of the message, in their order */
+struct level {
+    struct found *first;
+    uint64_t seen; /* a bit for each that pictures show */
+};
+
+struct found {
+    struct found *next;
+    const struct plan_member *member; /* NULL: no picture shows it */
+    const char *key;                  /* with its quotes */
+    size_t n_key;
+    struct skim_value value;
+    struct level level; /* what is in it, if the side that is read shows an object */
+};
+
+struct run {
+    struct buffer *to;
+    struct plan_result result;
+    const struct found *id; /* NULL: there is none */
+    size_t n_found;
+    const struct skim_value *var[PLAN_MAX_VARS]; /* NULL: not bound */
+    struct skim skim;
+    struct found found[PLAN_MAX_FOUND];
+};
+
+/* may be false of a value that fits, but looks unusual */
+static bool fits(enum vars_type type, const struct skim_value *v) {
+    char c = v->text[0];
+
+    switch (type) {
+    case VARS_ANY:
+        return true;
+    case VARS_STR:
+        return c == '"';
+    case VARS_BOOL:
+        return c == 't' || c == 'f';
+    case VARS_OBJECT:
+        return c == '{';
+    case VARS_LIST:
+        return c == '[';
+    case VARS_NUMBER:
+        return c == '-' || (c >= '0' && c <= '9');
+    case VARS_INT:
+        for (size_t i = c == '-'; i < v->n; i++)
+            if (v->text[i] < '0' || v->text[i] > '9')
+                return false;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* likewise */
+static bool is_same(const struct json *constant, const struct skim_value *v) {
+    if (constant->type == JSON_STRING)
+        return v->n == constant->n_string + 2 && v->text[0] == '"' &&
+               memcmp(v->text + 1, constant->string, constant->n_string) == 0 &&
+               !memchr(v->text, '\\', v->n);
+    return v->n == constant->n_text && memcmp(v->text, constant->text, v->n) == 0;
+}
+
+static bool read_object(struct run *r, const struct plan_object *o, struct level *ret);
+
+/* a value of a member that pictures show */
+static bool read_shown(struct run *r, struct found *f) {
+    const struct pattern *p = f->member->read;
+
+    if (p && p->kind == PATTERN_OBJECT)
+        return read_object(r, f->member->object, &f->level);
+    if (!skim_value(&r->skim, &f->value))
+        return false;
+    if (!p)
+        return true;
+    if (p->kind == PATTERN_CONST)
+        return is_same(p->value, &f->value);
+    if (r->var[p->var] || !fits(p->type, &f->value))
+        return false;
+    r->var[p->var] = &f->value;
+    return true;
+}
+
+static const struct plan_member *member_of(const struct plan_object *o,
+                                           const struct skim_name *name, uint64_t *seen) {
+    for (size_t i = 0; i < o->n; i++)
+        if (o->member[i].n_key == name->n && memcmp(o->member[i].key, name->text, name->n) == 0) {
+            *seen |= (uint64_t)1 << i;
+            return &o->member[i];
+        }
+    return NULL;
+}
+
+/* Return: whether it is as it should be */
+static bool read_object(struct run *r, const struct plan_object *o, struct level *ret) {
+    struct found **last = &ret->first;
+    struct skim_object object;
+    struct skim_name name;
+
+    ret->seen = 0;
+    if (!skim_open(&r->skim, &object))
+        return false;
+    while (skim_member(&r->skim, &object, &name)) {
+        struct found *f = &r->found[r->n_found];
+
+        if (r->n_found++ == PLAN_MAX_FOUND)
+            return false;
+        *last = f;
+        last = &f->next;
+        f->key = name.text - 1;
+        f->n_key = name.n + 2;
+        f->member = member_of(o, &name, &ret->seen);
+        if (!(f->member ? read_shown(r, f) : skim_value(&r->skim, &f->value)))
+            return false;
+    }
+    *last = NULL;
+    return !r->skim.has_failed && (o->needed & ~ret->seen) == 0;
+}
+
+/* Return: whether nothing else at the top of the message may mean anything */
+static bool check_root(struct run *r, const struct level *root) {
+    for (const struct found *f = root->first; f; f = f->next) {
+        if (f->member)
+            continue;
+        if (is_id(f->key + 1, f->n_key - 2))
+            r->id = f;
+        else if (!is_known(f->key + 1, f->n_key - 2))
+            return false;
+    }
+    return true;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static bool write_object(struct run *r, const struct plan_object *o, const struct level *level);
+
+static inline void write_slice(struct run *r, const struct skim_value *v) {
+    if (v->is_neat)
+        buffer_append(r->to, v->text, v->n);
+    else
+        skim_write(r->to, v->text, v->n);
+}
+
+/* @f: what was there, if it was; Return: whether there is a value for it */
+static bool write_value(struct run *r, const struct plan_member *m, const struct found *f) {
+    static const struct level nothing = {NULL, 0};
+    const struct pattern *p = m->write;
+    const struct skim_value *v;
+
+    switch (p->kind) {
+    case PATTERN_CONST:
+        buffer_append(r->to, p->value->text, p->value->n_text);
+        return true;
+    case PATTERN_VAR:
+        v = r->var[p->var];
+        if (!v || !fits(p->type, v))
+            return false;
+        write_slice(r, v);
+        return true;
+    default:
+        return write_object(r, m->object,
+                            f && m->read && m->read->kind == PATTERN_OBJECT ? &f->level : &nothing);
+    }
+}
+
+static bool is_put(const struct run *r, const struct plan_member *m) {
+    return !m->may_be_left || (m->write->kind == PATTERN_VAR && r->var[m->write->var]);
+}
+
+static inline void begin_member(struct run *r, size_t *n, const char *key, size_t n_key) {
+    if ((*n)++ > 0)
+        buffer_append(r->to, ", ", 2);
+    buffer_append(r->to, key, n_key);
+}
+
+/* one that was there: rewritten, carried over, or gone.  Return: see write_value() */
+static bool write_found(struct run *r, const struct found *f, size_t *n) {
+    const struct plan_member *m = f->member;
+    bool is_written = m && m->write && is_put(r, m);
+
+    if (m && m->read && !is_written) {
+        r->result.is_changed = true;
+        return true;
+    }
+    begin_member(r, n, f->key, f->n_key);
+    buffer_append(r->to, ": ", 2);
+    if (is_written) {
+        r->result.is_changed = r->result.is_changed || m->is_other;
+        return write_value(r, m, f);
+    }
+    if (f == r->id)
+        r->result.id_at = r->to->n;
+    write_slice(r, &f->value);
+    if (f == r->id)
+        r->result.n_id = r->to->n - r->result.id_at;
+    return true;
+}
+
+/* one that was not there; "arguments" is left out when nothing is in it */
+static bool write_new(struct run *r, const struct plan_member *m, size_t *n) {
+    size_t n_before = r->to->n, n_members = *n, n_value;
+
+    if (!is_put(r, m))
+        return true;
+    begin_member(r, n, m->key_text, m->n_key_text);
+    n_value = r->to->n;
+    if (!write_value(r, m, NULL))
+        return false;
+    if (m->is_implied && r->to->n == n_value + 2) {
+        r->to->n = n_before;
+        *n = n_members;
+    } else {
+        r->result.is_changed = true;
+    }
+    return true;
+}
+
+static bool write_object(struct run *r, const struct plan_object *o, const struct level *level) {
+    size_t n = 0;
+
+    buffer_append(r->to, "{", 1);
+    for (const struct found *f = level->first; f; f = f->next)
+        if (!write_found(r, f, &n))
+            return false;
+    for (size_t i = 0; i < o->n_written; i++)
+        if (!(level->seen >> i & 1) && !write_new(r, &o->member[i], &n))
+            return false;
+    buffer_append(r->to, "}", 1);
+    return true;
+}
+
+int plan_apply(const struct plan *plan, const char *text, size_t n, struct buffer *to,
+               struct plan_result *ret) {
+    struct level root;
+    struct run r;
+
+    r.to = to; /* not all of it is set, because this is done for every message */
+    r.result = (struct plan_result){0};
+    r.id = NULL;
+    r.n_found = 0;
+    for (size_t i = 0; i < plan->n_vars; i++)
+        r.var[i] = NULL;
+    skim_init(&r.skim, text, n);
+    if (!read_object(&r, &plan->root, &root) || !skim_is_over(&r.skim) || !check_root(&r, &root) ||
+        !write_object(&r, &plan->root, &root))
+        return PLAN_E_READ;
+    *ret = r.result;
+    return buffer_status(to);
+}
