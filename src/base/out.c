@@ -23,10 +23,16 @@ static void segment_free(struct out *o, struct out_segment *g) {
 
 /* Return: an empty one, or NULL */
 static struct out_segment *segment_new(struct out *o) {
-    if (o->is_first_used)
-        return calloc(1, sizeof(struct out_segment));
+    struct out_segment *g = &o->first;
+
+    if (o->is_first_used) {
+        g = malloc(sizeof(*g)); /* sooner than calloc() */
+        if (g)
+            *g = (struct out_segment){.n = 0};
+        return g;
+    }
     o->is_first_used = true;
-    return &o->first;
+    return g;
 }
 
 void out_init(struct out *o) {

@@ -32,6 +32,25 @@ static inline const char *plain_skip(const char *at, const char *end) {
     return at;
 }
 
+/* the same, a little sooner near @end; @text: where all of it begins, at or before @at */
+static inline const char *plain_skip_within(const char *text, const char *at, const char *end) {
+#if defined(__SSE2__)
+    if (end - at < 16 && end - text >= 16) {
+        const char *last = end - 16; /* some of these were looked at before */
+        __m128i v = _mm_loadu_si128((const __m128i *)last);
+        __m128i is_special = _mm_cmplt_epi8(v, _mm_set1_epi8(' '));
+        unsigned int bits;
+
+        is_special = _mm_or_si128(is_special, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
+        is_special = _mm_or_si128(is_special, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+        bits = (unsigned int)_mm_movemask_epi8(is_special) >> (at - last);
+        return bits ? at + __builtin_ctz(bits) : end;
+    }
+#endif
+    (void)text;
+    return plain_skip(at, end);
+}
+
 /* Return: the closing quote of the string that goes on at @at; @end when there is none */
 static inline const char *plain_closing_quote(const char *at, const char *end) {
     while ((at = plain_skip(at, end)) < end && *at != '"')

@@ -33,7 +33,7 @@ static inline bool skip_to(struct skim *s, long n_neat) {
 
 /* a string that begins at s->at, a quote */
 static inline bool skip_string(struct skim *s) {
-    const char *begin = s->at + 1, *at = plain_skip(begin, s->end);
+    const char *begin = s->at + 1, *at = plain_skip_within(s->begin, begin, s->end);
 
     if (at < s->end && *at != '"') {
         at = plain_closing_quote(at, s->end);
@@ -117,7 +117,7 @@ static inline bool read_name(struct skim *s, struct skim_object *o) {
 
     if (*s->at != '"' || s->n_names == SKIM_MAX_NAMES)
         return fail(s);
-    at = plain_skip(begin, s->end);
+    at = plain_skip_within(s->begin, begin, s->end);
     if (at == s->end || *at != '"')
         return fail(s);
     n = (size_t)(at - begin);

@@ -25,9 +25,9 @@ struct skim_name {
 };
 
 struct skim {
-    const char *at, *end; /* the next byte, and where the text ends */
-    bool has_failed;      /* this is no JSON, or not for this reader: nothing goes on */
-    bool is_neat;         /* what was read since somebody set it: as json_write() would write it */
+    const char *begin, *at, *end; /* the text, and the next byte of it */
+    bool has_failed;              /* this is no JSON, or not for this reader: nothing goes on */
+    bool is_neat; /* what was read since somebody set it: as json_write() would write it */
     size_t n_names;
     struct skim_name names[SKIM_MAX_NAMES]; /* so that none comes twice in one object */
 };
@@ -46,7 +46,7 @@ struct skim_value {
 };
 
 static inline void skim_init(struct skim *s, const char *text, size_t n) {
-    s->at = text;
+    s->begin = s->at = text;
     s->end = text + n;
     s->has_failed = false;
     s->is_neat = true;

@@ -238,8 +238,10 @@ struct task *task_free(struct session *s, struct task *t);
 
 /* Return: a task of @s, in flight nowhere; NULL: out of memory */
 struct task *task_new(struct session *s, enum task_kind kind);
-/* from now on it is in flight; @ret_id: as JSON text.  Return: its length */
-size_t task_take_id(struct session *s, struct task *t, char ret_id[TASK_ID_BYTES]);
+/* the id of the shim's own with @number, as JSON text.  Return: its length */
+size_t task_write_id(char ret_id[TASK_ID_BYTES], uint64_t number);
+/* it is sent, and from now on in flight under that id */
+void task_number(struct session *s, struct task *t, uint64_t number);
 /* send @text under an id of the shim's own, so that its reply is found; @is_own: no client's, it needs a line end */
 int task_send(struct session *s, struct task *t, const char *text, size_t n, bool is_own);
 

@@ -7,6 +7,7 @@
 #include "qmp/message.h"
 #include "rule/shortcut.h"
 
+/* of a session that has an observer */
 static void tell(struct session *s, enum side from, const struct shortcut *shortcut,
                  const char *text, size_t n, const struct buffer *to) {
     struct trace_item item = {.kind = TRACE_REWRITTEN,
@@ -17,28 +18,20 @@ static void tell(struct session *s, enum side from, const struct shortcut *short
                               .n_to_text = to->n,
                               .rule = shortcut->rule->name};
 
-    s->stats.n_rewritten++;
-    if (s->trace)
-        session_tell(s, &item);
+    session_tell(s, &item);
 }
 
-/* @text with another id in the place of its own */
-static void put_id(struct buffer *b, const struct buffer *text, const struct plan_result *result,
-                   const char *id, size_t n_id) {
-    size_t end = result->id_at + result->n_id;
+/* @text, which had an id or not, with @id; its text is NULL: without one */
+static int put_id(struct buffer *text, const struct plan_id *id) {
+    _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
+    int r;
 
-    buffer_append(b, text->data, result->id_at);
-    buffer_append(b, id, n_id);
-    buffer_append(b, text->data + end, text->n - end);
-}
-
-/* the same whether it has one or not; @id is NULL: without one */
-static int put_any_id(struct buffer *b, const struct buffer *text, const struct plan_result *result,
-                      const char *id, size_t n_id) {
-    if (result->n_id == 0 || !id)
-        return message_put_id(b, FRAME_SERVER, text->data, text->n, id, n_id);
-    put_id(b, text, result, id, n_id);
-    return buffer_status(b);
+    r = message_put_id(&b, FRAME_SERVER, text->data, text->n, id->text, id->n);
+    if (r < 0)
+        return r;
+    buffer_clear(text);
+    buffer_append(text, b.data, b.n);
+    return buffer_status(text);
 }
 
 /* --- commands ------------------------------------------------------------------------------- */
@@ -54,34 +47,71 @@ static bool is_plain(const struct session *s, const char *text, const struct fra
            program_may_mention(s->program, text + frame->name.at, frame->name.n);
 }
 
-/* its reply is to be found */
-static int send_tracked(struct session *s, const struct shortcut *shortcut, const char *text,
-                        size_t n, const struct frame *frame, const struct buffer *to,
-                        const struct plan_result *result) {
-    char room[512], id[TASK_ID_BYTES];
+/* the observer sees it with the client's id; @to has @id in its place, if that is not NULL */
+static int tell_command(struct session *s, const struct shortcut *shortcut, const char *text,
+                        size_t n, const struct buffer *to, const struct plan_result *result,
+                        const struct plan_id *id) {
+    char room[512];
     _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
+    size_t end;
+
+    if (!id || result->id.n == 0) {
+        tell(s, SIDE_CLIENT, shortcut, text, n, to);
+        return 0;
+    }
+    end = result->id_at + id->n;
+    buffer_append(&b, to->data, result->id_at);
+    plan_write_id(result, &b);
+    buffer_append(&b, to->data + end, to->n - end);
+    if (buffer_status(&b) == 0)
+        tell(s, SIDE_CLIENT, shortcut, text, n, &b);
+    return buffer_status(&b);
+}
+
+/* Return: 0 or -ENOMEM */
+static int note(struct session *s, const struct shortcut *shortcut, const char *text, size_t n,
+                const struct frame *frame, uint64_t number) {
     struct task *t = task_new(s, TASK_COMMAND);
-    struct rides none = RIDES_INIT;
-    int r;
 
     if (!t)
         return -ENOMEM;
     t->shortcut = shortcut;
     buffer_append(&t->raw, text, n);
     buffer_append(&t->id, text + frame->id.at, frame->id.n);
-    if (buffer_status(&t->raw) < 0 || buffer_status(&t->id) < 0)
-        return -ENOMEM;
-    r = put_any_id(&b, to, result, id, task_take_id(s, t, id));
-    return r < 0 ? r : session_send_command(s, b.data, b.n, &none, false);
+    task_number(s, t, number);
+    return buffer_status(&t->raw) < 0 ? -ENOMEM : buffer_status(&t->id);
+}
+
+/* what a plan makes of it goes to the server.  Return: 0, -ENOMEM, PLANNED_E_NOT */
+static int send(struct session *s, const struct shortcut *shortcut, const char *text, size_t n,
+                const struct frame *frame, const struct plan_id *id) {
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
+    struct rides none = RIDES_INIT;
+    struct plan_result result;
+    int r;
+
+    r = plan_apply(shortcut->command, text, n, id, &to, &result);
+    if (r)
+        return r < 0 ? r : PLANNED_E_NOT;
+    if (!result.is_changed || (result.id.n > 0) != (frame->id.n > 0))
+        return PLANNED_E_NOT;
+    s->stats.n_rewritten++;
+    if (s->trace)
+        r = tell_command(s, shortcut, text, n, &to, &result, id);
+    if (r == 0 && id && result.id.n == 0)
+        r = put_id(&to, id);
+    if (r < 0)
+        return r;
+    s->n_sent += !id;
+    return session_send_command(s, to.data, to.n, &none, false);
 }
 
 int planned_command(struct session *s, const char *text, size_t n, const struct frame *frame,
                     const struct rides *rides) {
-    char room[512];
-    _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
     const struct shortcut *shortcut;
-    struct plan_result result;
-    struct rides none = RIDES_INIT;
+    char id_text[TASK_ID_BYTES];
+    struct plan_id id = {.text = id_text};
     int r;
 
     if (!is_plain(s, text, frame, rides))
@@ -89,16 +119,11 @@ int planned_command(struct session *s, const char *text, size_t n, const struct 
     shortcut = shortcut_find(&s->engine, text + frame->name.at, frame->name.n);
     if (!shortcut)
         return PLANNED_E_NOT;
-    r = plan_apply(shortcut->command, text, n, &to, &result);
-    if (r)
-        return r < 0 ? r : PLANNED_E_NOT;
-    if (!result.is_changed || (result.n_id > 0) != (frame->id.n > 0))
-        return PLANNED_E_NOT;
-    tell(s, SIDE_CLIENT, shortcut, text, n, &to);
-    if (shortcut->wants_reply || task_is_reserved_id(text + frame->id.at, frame->id.n))
-        return send_tracked(s, shortcut, text, n, frame, &to, &result);
-    s->n_sent++;
-    return session_send_command(s, to.data, to.n, &none, false);
+    if (!shortcut->wants_reply && !task_is_reserved_id(text + frame->id.at, frame->id.n))
+        return send(s, shortcut, text, n, frame, NULL);
+    id.n = task_write_id(id_text, s->last_number + 1);
+    r = send(s, shortcut, text, n, frame, &id);
+    return r ? r : note(s, shortcut, text, n, frame, ++s->last_number);
 }
 
 /* --- replies -------------------------------------------------------------------------------- */
@@ -127,24 +152,26 @@ int planned_wake_all(struct session *s) {
 }
 
 int planned_reply(struct session *s, struct task *t, const char *text, size_t n) {
-    char room[512], to_room[512];
-    _cleanup_(buffer_deinit) struct buffer b = buffer_in(room, sizeof(room));
-    _cleanup_(buffer_deinit) struct buffer to = buffer_in(to_room, sizeof(to_room));
-    const char *id = t->id.n > 0 ? t->id.data : NULL;
+    char room[512];
+    _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
+    struct plan_id id = {t->id.n > 0 ? t->id.data : NULL, t->id.n};
     struct plan_result result;
     int r = PLAN_E_READ;
 
     if (t->shortcut->reply)
-        r = plan_apply(t->shortcut->reply, text, n, &to, &result);
+        r = plan_apply(t->shortcut->reply, text, n, id.text ? &id : NULL, &to, &result);
     if (r < 0)
         return r;
     if (r > 0) {
         r = planned_wake(s, t);
         return r < 0 ? r : PLANNED_E_NOT;
     }
-    r = put_any_id(&b, &to, &result, id, t->id.n);
+    if (!id.text || result.id.n == 0)
+        r = put_id(&to, &id);
     if (r < 0)
         return r;
-    tell(s, SIDE_SERVER, t->shortcut, text, n, &b);
-    return answer_deliver(s, t, b.data, b.n);
+    s->stats.n_rewritten++;
+    if (s->trace)
+        tell(s, SIDE_SERVER, t->shortcut, text, n, &to);
+    return answer_deliver(s, t, to.data, to.n);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "json/plain.h"
 #include "json/skim.h"
 #include "json/writer.h"
 
@@ -18,26 +19,31 @@ enum {
     PLAN_MAX_MEMBERS = 64, /* of one object, that pictures show: a bit for each */
     PLAN_MAX_FOUND = 96,   /* members of a message, in objects that pictures show */
     PLAN_MAX_DEPTH = 8,    /* objects in pictures */
+    PLAN_N_CARRIED = 2,    /* members at the top that may come, whether pictures show them or not */
 };
 
 struct plan_member {
     const char *key, *key_text; /* and with quotes and colon */
     size_t n_key, n_key_text;
-    const struct pattern *read, *write; /* NULL: this side does not show it */
-    bool may_be_left;                   /* written only if its variable is bound */
-    bool is_implied;                    /* not written if it is {} */
-    bool is_other;                      /* a constant becomes another one */
-    struct plan_object *object;         /* one of the two shows an object; otherwise NULL */
+    const struct pattern *read,
+        *write;                 /* NULL: this side does not show it; both: it is carried over */
+    bool may_be_left;           /* written only if its variable is bound */
+    bool is_implied;            /* not written if it is {} */
+    bool is_other;              /* a constant becomes another one */
+    struct plan_object *object; /* one of the two shows an object; otherwise NULL */
 };
 
 struct plan_object {
     struct plan_member *member; /* first those that are written, in that order */
     size_t n, n_written;
+    const struct plan_member **usual; /* those that mostly come */
+    size_t n_usual;
     uint64_t needed; /* a bit for each that must be there */
 };
 
 struct plan {
     struct plan_object root;
+    const struct plan_member *id; /* at the top of the message */
     size_t n_vars;
 };
 
@@ -132,7 +138,7 @@ static int make_object(struct make *m, const struct pattern *read, const struct 
     size_t n_read = read ? read->n_members : 0, n_write = write ? write->n_members : 0;
     int r;
 
-    o->member = arena_alloc(m->arena, (n_read + n_write + 1) * sizeof(*o->member));
+    o->member = arena_alloc(m->arena, (n_read + n_write + PLAN_N_CARRIED) * sizeof(*o->member));
     if (!o->member)
         return -ENOMEM;
     for (size_t i = 0; i < n_write; i++) {
@@ -155,15 +161,60 @@ static int make_object(struct make *m, const struct pattern *read, const struct 
     return 0;
 }
 
-/* what stands at the top of a message and means something; the others are not looked at here */
-static bool is_known(const char *key, size_t n) {
-    return (n == 7 && memcmp(key, "execute", 7) == 0) ||
-           (n == 9 && memcmp(key, "arguments", 9) == 0) ||
-           (n == 6 && memcmp(key, "return", 6) == 0);
+/* Return: 0 or -ENOMEM */
+static int find_usual(struct make *m, struct plan_object *o) {
+    o->usual = arena_alloc(m->arena, (o->n + 1) * sizeof(struct plan_member *));
+    if (!o->usual)
+        return -ENOMEM;
+    for (size_t i = 0; i < o->n; i++) {
+        int r = o->member[i].object ? find_usual(m, o->member[i].object) : 0;
+
+        if (r < 0)
+            return r;
+        if (o->member[i].read || !o->member[i].write)
+            o->usual[o->n_usual++] = &o->member[i];
+    }
+    return 0;
 }
 
-static bool is_id(const char *key, size_t n) {
-    return n == 2 && memcmp(key, "id", 2) == 0;
+static bool is_called(const struct plan_member *m, const char *key) {
+    return m->n_key == strlen(key) && memcmp(m->key, key, m->n_key) == 0;
+}
+
+/* of those that may stand at the top of a message; the others are not looked at here */
+static bool is_known(const struct plan_member *m) {
+    return is_called(m, "execute") || is_called(m, "arguments") || is_called(m, "return");
+}
+
+/* pictures need not show @key.  Return: 0, -ENOMEM, PLAN_E_READ */
+static int add_carried(struct make *m, struct plan_object *o, const char *key) {
+    for (size_t i = 0; i < o->n; i++)
+        if (is_called(&o->member[i], key))
+            return 0;
+    if (o->n == PLAN_MAX_MEMBERS)
+        return PLAN_E_READ;
+    return make_key(m, key, strlen(key), &o->member[o->n++]);
+}
+
+/* Return: 0, -ENOMEM, PLAN_E_READ */
+static int make_root(struct make *m, const struct pattern *read, const struct pattern *write,
+                     struct plan *plan) {
+    struct plan_object *o = &plan->root;
+    int r;
+
+    r = make_object(m, read, write, 0, o);
+    if (r)
+        return r;
+    for (size_t i = 0; i < o->n; i++)
+        if (!is_known(&o->member[i]))
+            return PLAN_E_READ;
+    r = add_carried(m, o, "arguments");
+    if (r == 0)
+        r = add_carried(m, o, "id");
+    if (r)
+        return r;
+    plan->id = &o->member[o->n - 1];
+    return find_usual(m, o);
 }
 
 int plan_make(struct arena *arena, const struct vars *vars, const struct pattern *read,
@@ -178,12 +229,9 @@ int plan_make(struct arena *arena, const struct vars *vars, const struct pattern
     plan = arena_alloc(arena, sizeof(*plan));
     if (!plan)
         return -ENOMEM;
-    r = make_object(&m, read, write, 0, &plan->root);
+    r = make_root(&m, read, write, plan);
     if (r)
         return r;
-    for (size_t i = 0; i < plan->root.n; i++)
-        if (!is_known(plan->root.member[i].key, plan->root.member[i].n_key))
-            return PLAN_E_READ;
     plan->n_vars = vars->n;
     *ret_plan = plan;
     return 0;
@@ -203,13 +251,15 @@ struct found {
     const char *key;                  /* with its quotes */
     size_t n_key;
     struct skim_value value;
+    bool is_whole;      /* name and value stand together as they are written */
     struct level level; /* what is in it, if the side that is read shows an object */
 };
 
 struct run {
+    const struct plan *plan;
+    const struct plan_id *id; /* to be written; NULL: what came */
     struct buffer *to;
     struct plan_result result;
-    const struct found *id; /* NULL: there is none */
     size_t n_found;
     const struct skim_value *var[PLAN_MAX_VARS]; /* NULL: not bound */
     struct skim skim;
@@ -254,13 +304,28 @@ static bool is_same(const struct json *constant, const struct skim_value *v) {
 
 static bool read_object(struct run *r, const struct plan_object *o, struct level *ret);
 
+/* a value that is not looked into; most are short strings */
+static inline bool read_past(struct run *r, struct skim_value *ret) {
+    struct skim *s = &r->skim;
+    const char *at;
+
+    if (*s->at != '"')
+        return skim_value(s, ret);
+    at = plain_skip_within(s->begin, s->at + 1, s->end);
+    if (at == s->end || *at != '"')
+        return skim_value(s, ret);
+    *ret = (struct skim_value){s->at, (size_t)(at + 1 - s->at), true};
+    s->at = at + 1;
+    return true;
+}
+
 /* a value of a member that pictures show */
-static bool read_shown(struct run *r, struct found *f) {
+static inline bool read_shown(struct run *r, struct found *f) {
     const struct pattern *p = f->member->read;
 
     if (p && p->kind == PATTERN_OBJECT)
         return read_object(r, f->member->object, &f->level);
-    if (!skim_value(&r->skim, &f->value))
+    if (!read_past(r, &f->value))
         return false;
     if (!p)
         return true;
@@ -272,52 +337,91 @@ static bool read_shown(struct run *r, struct found *f) {
     return true;
 }
 
-static const struct plan_member *member_of(const struct plan_object *o,
-                                           const struct skim_name *name, uint64_t *seen) {
-    for (size_t i = 0; i < o->n; i++)
-        if (o->member[i].n_key == name->n && memcmp(o->member[i].key, name->text, name->n) == 0) {
-            *seen |= (uint64_t)1 << i;
-            return &o->member[i];
+/*
+ * The name that comes next, if it is one of the usual ones and written as
+ * they are here: mostly in the order of the picture, so that the first that
+ * is tried is the one.  Return: NULL when it has to be read.
+ */
+static inline const struct plan_member *guess(struct run *r, const struct plan_object *o,
+                                              size_t *next, bool is_first) {
+    size_t n_left = (size_t)(r->skim.end - r->skim.at), n_comma = is_first ? 0 : 2;
+    const char *at = r->skim.at + n_comma;
+
+    if (n_left < 3 || (!is_first && (at[-2] != ',' || at[-1] != ' ')))
+        return NULL;
+    for (size_t i = 0; i < o->n_usual; i++) {
+        const struct plan_member *m = o->usual[*next];
+
+        *next = *next + 1 == o->n_usual ? 0 : *next + 1;
+        if (n_left > n_comma + m->n_key_text && memcmp(at, m->key_text, m->n_key_text) == 0) {
+            r->skim.at = at + m->n_key_text;
+            return m;
         }
+    }
     return NULL;
+}
+
+static const struct plan_member *member_of(const struct plan_object *o,
+                                           const struct skim_name *name) {
+    for (size_t i = 0; i < o->n; i++)
+        if (o->member[i].n_key == name->n && memcmp(o->member[i].key, name->text, name->n) == 0)
+            return &o->member[i];
+    return NULL;
+}
+
+/* Return: false when there are no more, or when it has failed */
+static inline bool read_name(struct run *r, const struct plan_object *o, struct skim_object *object,
+                             size_t *next, struct found *f) {
+    struct skim *s = &r->skim;
+    const char *at = s->at;
+    struct skim_name name;
+
+    f->member = guess(r, o, next, !object->is_begun);
+    f->is_whole = f->member != NULL;
+    if (f->member) {
+        f->key = at + (object->is_begun ? 2 : 0);
+        f->n_key = f->member->n_key + 2; /* there is nothing to be escaped in it */
+        object->is_begun = true;
+        return true;
+    }
+    if (!skim_member(s, object, &name))
+        return false;
+    f->key = name.text - 1;
+    f->n_key = name.n + 2;
+    f->member = member_of(o, &name);
+    return true;
 }
 
 /* Return: whether it is as it should be */
 static bool read_object(struct run *r, const struct plan_object *o, struct level *ret) {
-    struct found **last = &ret->first;
+    struct found **last = &ret->first, *f = &r->found[r->n_found];
     struct skim_object object;
-    struct skim_name name;
+    size_t next = 0;
 
     ret->seen = 0;
-    if (!skim_open(&r->skim, &object))
+    if (r->n_found == PLAN_MAX_FOUND || !skim_open(&r->skim, &object))
         return false;
-    while (skim_member(&r->skim, &object, &name)) {
-        struct found *f = &r->found[r->n_found];
+    while (read_name(r, o, &object, &next, f)) {
+        uint64_t bit = f->member ? (uint64_t)1 << (f->member - o->member) : 0;
 
-        if (r->n_found++ == PLAN_MAX_FOUND)
+        if (++r->n_found == PLAN_MAX_FOUND || ret->seen & bit)
             return false;
+        ret->seen |= bit;
         *last = f;
         last = &f->next;
-        f->key = name.text - 1;
-        f->n_key = name.n + 2;
-        f->member = member_of(o, &name, &ret->seen);
-        if (!(f->member ? read_shown(r, f) : skim_value(&r->skim, &f->value)))
+        if (!(f->member ? read_shown(r, f) : read_past(r, &f->value)))
             return false;
+        f = &r->found[r->n_found];
     }
     *last = NULL;
     return !r->skim.has_failed && (o->needed & ~ret->seen) == 0;
 }
 
-/* Return: whether nothing else at the top of the message may mean anything */
-static bool check_root(struct run *r, const struct level *root) {
-    for (const struct found *f = root->first; f; f = f->next) {
-        if (f->member)
-            continue;
-        if (is_id(f->key + 1, f->n_key - 2))
-            r->id = f;
-        else if (!is_known(f->key + 1, f->n_key - 2))
+/* nothing else at the top of the message may mean anything */
+static bool check_root(const struct level *root) {
+    for (const struct found *f = root->first; f; f = f->next)
+        if (!f->member)
             return false;
-    }
     return true;
 }
 
@@ -364,6 +468,35 @@ static inline void begin_member(struct run *r, size_t *n, const char *key, size_
     buffer_append(r->to, key, n_key);
 }
 
+/* as it was */
+static void carry(struct run *r, const struct found *f, size_t *n) {
+    if (f->is_whole && f->value.is_neat) {
+        begin_member(r, n, f->key, (size_t)(f->value.text + f->value.n - f->key));
+        return;
+    }
+    begin_member(r, n, f->key, f->n_key);
+    buffer_append(r->to, ": ", 2);
+    write_slice(r, &f->value);
+}
+
+void plan_write_id(const struct plan_result *result, struct buffer *to) {
+    if (result->is_id_neat)
+        buffer_append(to, result->id.text, result->id.n);
+    else
+        skim_write(to, result->id.text, result->id.n);
+}
+
+static void write_id(struct run *r, const struct found *f, size_t *n) {
+    r->result.id = (struct plan_id){f->value.text, f->value.n};
+    r->result.is_id_neat = f->value.is_neat;
+    begin_member(r, n, "\"id\": ", 6);
+    r->result.id_at = r->to->n;
+    if (r->id)
+        buffer_append(r->to, r->id->text, r->id->n);
+    else
+        plan_write_id(&r->result, r->to);
+}
+
 /* one that was there: rewritten, carried over, or gone.  Return: see write_value() */
 static bool write_found(struct run *r, const struct found *f, size_t *n) {
     const struct plan_member *m = f->member;
@@ -373,17 +506,16 @@ static bool write_found(struct run *r, const struct found *f, size_t *n) {
         r->result.is_changed = true;
         return true;
     }
-    begin_member(r, n, f->key, f->n_key);
-    buffer_append(r->to, ": ", 2);
     if (is_written) {
+        begin_member(r, n, f->key, f->n_key);
+        buffer_append(r->to, ": ", 2);
         r->result.is_changed = r->result.is_changed || m->is_other;
         return write_value(r, m, f);
     }
-    if (f == r->id)
-        r->result.id_at = r->to->n;
-    write_slice(r, &f->value);
-    if (f == r->id)
-        r->result.n_id = r->to->n - r->result.id_at;
+    if (m == r->plan->id)
+        write_id(r, f, n);
+    else
+        carry(r, f, n);
     return true;
 }
 
@@ -420,19 +552,20 @@ static bool write_object(struct run *r, const struct plan_object *o, const struc
     return true;
 }
 
-int plan_apply(const struct plan *plan, const char *text, size_t n, struct buffer *to,
-               struct plan_result *ret) {
+int plan_apply(const struct plan *plan, const char *text, size_t n, const struct plan_id *id,
+               struct buffer *to, struct plan_result *ret) {
     struct level root;
     struct run r;
 
-    r.to = to; /* not all of it is set, because this is done for every message */
+    r.plan = plan; /* not all of it is set, because this is done for every message */
+    r.id = id;
+    r.to = to;
     r.result = (struct plan_result){0};
-    r.id = NULL;
     r.n_found = 0;
     for (size_t i = 0; i < plan->n_vars; i++)
         r.var[i] = NULL;
     skim_init(&r.skim, text, n);
-    if (!read_object(&r, &plan->root, &root) || !skim_is_over(&r.skim) || !check_root(&r, &root) ||
+    if (!read_object(&r, &plan->root, &root) || !skim_is_over(&r.skim) || !check_root(&root) ||
         !write_object(&r, &plan->root, &root))
         return PLAN_E_READ;
     *ret = r.result;

@@ -34,18 +34,28 @@ enum {
 int plan_make(struct arena *arena, const struct vars *vars, const struct pattern *read,
               const struct pattern *write, const struct plan **ret_plan);
 
-struct plan_result {
-    bool is_changed; /* for sure; otherwise perhaps */
-    size_t id_at,
-        n_id; /* where the value of "id" stands in what was written; n_id is 0: there is none */
+struct plan_id {
+    const char *text; /* JSON */
+    size_t n;
 };
+
+struct plan_result {
+    bool is_changed;   /* for sure, not only its id; otherwise perhaps */
+    bool is_id_neat;   /* else blanks come or go when it is written */
+    struct plan_id id; /* as it came; n is 0: there was none */
+    size_t id_at;      /* where its value stands in what was written, if there was one */
+};
+
+/* the id, as it is written when it stays */
+void plan_write_id(const struct plan_result *result, struct buffer *to);
 
 /*
  * plan_apply() - rewrite one message
  * @text: one object, nothing around it; strings in double quotes
+ * @id:   is written in the place of the message's own, if it has one; NULL: that stays
  * @to:   appended to; what was appended is unusable after an outcome
  *
  * Return: 0, -ENOMEM, PLAN_E_READ.
  */
-int plan_apply(const struct plan *plan, const char *text, size_t n, struct buffer *to,
-               struct plan_result *ret);
+int plan_apply(const struct plan *plan, const char *text, size_t n, const struct plan_id *id,
+               struct buffer *to, struct plan_result *ret);
