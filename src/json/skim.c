@@ -135,8 +135,7 @@ static inline bool next_member(struct skim *s, struct skim_object *o) {
     if (!skip_to(s, 0))
         return false;
     if (*s->at == '}') {
-        s->at++;
-        s->n_names = o->first_name;
+        skim_close(s, o);
         return false;
     }
     if (o->is_begun) {

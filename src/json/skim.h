@@ -56,6 +56,12 @@ static inline void skim_init(struct skim *s, const char *text, size_t n) {
 /* Return: whether an object begins at s->at; then its members are next */
 bool skim_open(struct skim *s, struct skim_object *o);
 
+/* at the closing brace of @o: go behind it.  skim_member() does so, too */
+static inline void skim_close(struct skim *s, const struct skim_object *o) {
+    s->at++;
+    s->n_names = o->first_name;
+}
+
 /*
  * skim_member() - the next member's name; s->at is where its value begins, which is to be read next
  *

@@ -27,24 +27,32 @@ static bool is_command(const struct frame *frame) {
     return frame->kind == FRAME_COMMAND || frame->kind == FRAME_COMMAND_OOB;
 }
 
-/* may a rule have something to say of this command? */
-bool client_wants(const struct session *s, const char *text, const struct frame *frame) {
+enum client_interest client_interest(const struct session *s, const char *text,
+                                     const struct frame *frame) {
     const char *name = text + frame->name.at;
 
     if (s->is_deny)
-        return true;
+        return CLIENT_WANTS;
     if (!s->program || s->negotiation != NEGOTIATION_DONE ||
         frame->n_bytes > s->limits.max_message_bytes)
-        return false;
+        return CLIENT_PASSES;
     if (frame->is_escaped)
-        return true; /* it may be a command, and any one */
+        return CLIENT_WANTS; /* it may be a command, and any one */
     if (!is_command(frame) || !frame->has_name || s->engine.selection->n_working == 0)
-        return false;
+        return CLIENT_PASSES;
     if (introspect_find(name, frame->name.n) != INTROSPECT_NONE)
-        return true;
-    return program_may_mention(s->program, name, frame->name.n) &&
-           (session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
-            program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0);
+        return CLIENT_WANTS;
+    return program_may_mention(s->program, name, frame->name.n) ? CLIENT_MENTIONS : CLIENT_PASSES;
+}
+
+bool client_wants(const struct session *s, const char *text, const struct frame *frame) {
+    const char *name = text + frame->name.at;
+    enum client_interest interest = client_interest(s, text, frame);
+
+    if (interest != CLIENT_MENTIONS)
+        return interest == CLIENT_WANTS;
+    return session_reads(s, PROGRAM_COMMAND, name, frame->name.n) ||
+           program_find(s->program, PROGRAM_REPLY_OF, name, frame->name.n).n > 0;
 }
 
 static bool has_reserved_id(const struct session *s, const char *text, const struct frame *frame) {
@@ -81,6 +89,8 @@ int session_send_command(struct session *s, const char *text, size_t n, struct r
     struct fds fds;
     int r = COMPACT_E_AS_IT_IS;
 
+    if (!is_compact(s) && !is_borrowed && rides_is_empty(rides))
+        return out_copy(&s->out[SIDE_SERVER], text, n);
     if (is_compact(s))
         r = compact_command(&s->compact, text, n, s->limits.max_pending, &b);
     if (r == COMPACT_E_AS_IT_IS)

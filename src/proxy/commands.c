@@ -5,6 +5,8 @@
  */
 #include "proxy/commands.h"
 
+#include "proxy/planned.h"
+
 /* may a command be sent as it came, if only it does not want more itself?  True of the next one, too, after one was */
 static bool is_free(const struct session *s, const struct input *in) {
     return !s->is_deny && !s->tells_traffic && !s->has_fds_upstream && !s->compact.is_on &&
@@ -13,23 +15,61 @@ static bool is_free(const struct session *s, const struct input *in) {
            fds_is_empty(&s->blank_fds);
 }
 
-static inline bool is_plain(const struct session *s, const char *text, const struct frame *frame) {
-    if (frame->kind != FRAME_COMMAND)
+/* to the server, without a look at rules */
+static inline bool is_plain(const struct session *s, const char *text, const struct frame *frame,
+                            enum client_interest interest) {
+    if (frame->kind != FRAME_COMMAND || interest == CLIENT_WANTS)
         return false;
     if (!s->program)
         return !client_is_capabilities(s, text, frame);
-    return !client_wants(s, text, frame) && !task_is_reserved_id(text + frame->id.at, frame->id.n);
+    return (interest == CLIENT_PASSES || !client_wants(s, text, frame)) &&
+           !task_is_reserved_id(text + frame->id.at, frame->id.n);
+}
+
+/* what came before it goes, and @p as a plan has it.  Return: 0, -ENOMEM, PLANNED_E_NOT */
+static int take_planned(struct session *s, const char *begin, struct piece *p, size_t n_left) {
+    struct input *in = &s->input[SIDE_CLIENT];
+    struct out *out = &s->out[SIDE_SERVER];
+    size_t n_eol;
+    int r;
+
+    r = out_borrow(out, begin, (size_t)(p->text - begin));
+    if (r == 0)
+        r = planned_command(s, p->text, p->n, frame_reader_frame(&in->reader), &in->rides);
+    if (r)
+        return r;
+    s->stats.n_messages[SIDE_CLIENT]++;
+    s->is_refusing = false;
+    n_eol = frame_skip_line_end(&in->reader, p->text + p->n, n_left - p->n);
+    r = out_copy(out, p->text + p->n, n_eol);
+    p->text += p->n + n_eol;
+    p->n = 0;
+    return r;
 }
 
 int commands_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece) {
     struct input *in = &s->input[SIDE_CLIENT];
     const char *begin = text, *end = text + n;
+    const struct frame *frame = frame_reader_frame(&in->reader);
+    enum client_interest interest;
     struct piece p = {.n = 0};
+    int r;
 
     while (text < end) {
+        p.text = text;
         p.scan = frame_scan(&in->reader, text, (size_t)(end - text), &p.n);
-        if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)) ||
-            !is_plain(s, text, frame_reader_frame(&in->reader)))
+        if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)))
+            break;
+        interest = client_interest(s, text, frame);
+        if (interest == CLIENT_MENTIONS) {
+            r = take_planned(s, begin, &p, (size_t)(end - text));
+            if (r <= 0) {
+                *ret_piece = p;
+                return r;
+            }
+            begin = text;
+        }
+        if (!is_plain(s, text, frame, interest))
             break;
         if (s->tells_passed)
             session_trace_passed(s, SIDE_CLIENT, text, p.n);

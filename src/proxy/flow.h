@@ -178,6 +178,15 @@ int session_select(struct session *s, const struct version *server,
                    const struct selection_commands *commands);
 
 /* --- client.c --- */
+enum client_interest {
+    CLIENT_PASSES,   /* no rule has something to say of it */
+    CLIENT_MENTIONS, /* a rule may: client_wants() tells */
+    CLIENT_WANTS,
+};
+
+/* is it worth while to look for rules? */
+enum client_interest client_interest(const struct session *s, const char *text,
+                                     const struct frame *frame);
 /* may a rule have something to say of this command? */
 bool client_wants(const struct session *s, const char *text, const struct frame *frame);
 bool client_is_capabilities(const struct session *s, const char *text, const struct frame *frame);

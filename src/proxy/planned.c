@@ -37,14 +37,13 @@ static int put_id(struct buffer *text, const struct plan_id *id) {
 /* --- commands ------------------------------------------------------------------------------- */
 
 /* is it one of which nothing but its pictures can decide? */
-static bool is_plain(const struct session *s, const char *text, const struct frame *frame,
+static bool is_plain(const struct session *s, const struct frame *frame,
                      const struct rides *rides) {
     return s->program && !s->is_deny && !s->is_oob && s->negotiation == NEGOTIATION_DONE &&
            frame->kind == FRAME_COMMAND && frame->has_name && !frame->is_escaped &&
            !frame->is_single_quoted && !frame->is_ambiguous && rides_is_empty(rides) &&
            !s->has_fds_upstream && frame->n_bytes <= s->limits.max_message_bytes &&
-           s->n_in_flight < s->limits.max_pending &&
-           program_may_mention(s->program, text + frame->name.at, frame->name.n);
+           s->n_in_flight < s->limits.max_pending;
 }
 
 /* the observer sees it with the client's id; @to has @id in its place, if that is not NULL */
@@ -114,7 +113,7 @@ int planned_command(struct session *s, const char *text, size_t n, const struct 
     struct plan_id id = {.text = id_text};
     int r;
 
-    if (!is_plain(s, text, frame, rides))
+    if (!is_plain(s, frame, rides))
         return PLANNED_E_NOT;
     shortcut = shortcut_find(&s->engine, text + frame->name.at, frame->name.n);
     if (!shortcut)
@@ -174,4 +173,38 @@ int planned_reply(struct session *s, struct task *t, const char *text, size_t n)
     if (s->trace)
         tell(s, SIDE_SERVER, t->shortcut, text, n, &to);
     return answer_deliver(s, t, to.data, to.n);
+}
+
+/* may the next reply be taken, if it is the one, with nothing before or behind it to be thought of? */
+static bool is_awaited_alone(const struct session *s, const struct input *in) {
+    return !s->eol && !in->skips_eol && !in->is_streaming && !s->is_streaming && in->tail.n == 0 &&
+           rides_is_empty(&in->rides) && !compact_is_waiting(&s->compact) && !s->tells_traffic &&
+           queue_is_open(s) && s->tasks.next == s->tasks.prev &&
+           list_entry(s->tasks.next, struct task, in_session)->shortcut;
+}
+
+int planned_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece) {
+    struct input *in = &s->input[SIDE_SERVER];
+    const struct frame *frame = frame_reader_frame(&in->reader);
+    struct piece p = {.text = text};
+    bool is_free = is_awaited_alone(s, in);
+    struct task *t = NULL;
+    int r = 0;
+
+    p.scan = frame_scan(&in->reader, text, n, &p.n);
+    if (is_free && p.scan == FRAME_OBJECT && frame->kind == FRAME_RETURN) {
+        s->n_answered++;
+        t = task_find(s, text + frame->id.at, frame->id.n);
+        s->n_answered -= !t;
+    }
+    if (t) {
+        s->stats.n_messages[SIDE_SERVER]++;
+        r = answer_take(s, t, text, p.n);
+        p.n += frame_skip_line_end(&in->reader, text + p.n, n - p.n);
+        in->skips_eol = p.text[p.n - 1] == '}'; /* it comes later */
+        p.text += p.n;
+        p.n = 0;
+    }
+    *ret_piece = p;
+    return r;
 }

@@ -20,6 +20,15 @@ int planned_command(struct session *s, const char *text, size_t n, const struct 
 /* the reply to it, which goes to the client.  Return: 0, -ENOMEM; PLANNED_E_NOT: then @t has its exchange */
 int planned_reply(struct session *s, struct task *t, const char *text, size_t n);
 
+/*
+ * planned_feed() - the reply that is awaited, and its line end
+ * @text:      of the server's, not looked at yet, while something is under way
+ * @ret_piece: what is to be done next; n is 0: it was taken
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int planned_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece);
+
 /* the engine is to go on with it, if a plan has begun.  Return: 0 or -ENOMEM */
 int planned_wake(struct session *s, struct task *t);
 int planned_wake_all(struct session *s);

@@ -321,8 +321,14 @@ static int feed_and_tell(struct session *s, enum side from, enum frame_scan scan
 /* what has to be looked at next; what comes before it and passes has gone.  Return: 0 or -ENOMEM */
 static int next_piece(struct session *s, enum side from, const char *text, size_t n,
                       struct piece *ret) {
+    int r;
+
     if (is_quiet(s))
         return from == SIDE_SERVER ? run_feed(s, text, n, ret) : commands_feed(s, text, n, ret);
+    if (from == SIDE_SERVER) {
+        r = planned_feed(s, text, n, ret);
+        return r < 0 || ret->n > 0 || is_quiet(s) ? r : settle(s);
+    }
     ret->text = text;
     ret->scan = frame_scan(&s->input[from].reader, text, n, &ret->n);
     return 0;

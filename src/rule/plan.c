@@ -208,13 +208,12 @@ static int make_root(struct make *m, const struct pattern *read, const struct pa
     for (size_t i = 0; i < o->n; i++)
         if (!is_known(&o->member[i]))
             return PLAN_E_READ;
-    r = add_carried(m, o, "arguments");
-    if (r == 0)
-        r = add_carried(m, o, "id");
+    r = add_carried(m, o, "id");
     if (r)
         return r;
     plan->id = &o->member[o->n - 1];
-    return find_usual(m, o);
+    r = add_carried(m, o, "arguments");
+    return r ? r : find_usual(m, o);
 }
 
 int plan_make(struct arena *arena, const struct vars *vars, const struct pattern *read,
@@ -266,13 +265,10 @@ struct run {
     struct found found[PLAN_MAX_FOUND];
 };
 
-/* may be false of a value that fits, but looks unusual */
-static bool fits(enum vars_type type, const struct skim_value *v) {
+static bool looks_like(enum vars_type type, const struct skim_value *v) {
     char c = v->text[0];
 
     switch (type) {
-    case VARS_ANY:
-        return true;
     case VARS_STR:
         return c == '"';
     case VARS_BOOL:
@@ -291,6 +287,11 @@ static bool fits(enum vars_type type, const struct skim_value *v) {
     default:
         return false;
     }
+}
+
+/* may be false of a value that fits, but looks unusual */
+static inline bool fits(enum vars_type type, const struct skim_value *v) {
+    return type == VARS_ANY || looks_like(type, v);
 }
 
 /* likewise */
@@ -347,7 +348,7 @@ static inline const struct plan_member *guess(struct run *r, const struct plan_o
     size_t n_left = (size_t)(r->skim.end - r->skim.at), n_comma = is_first ? 0 : 2;
     const char *at = r->skim.at + n_comma;
 
-    if (n_left < 3 || (!is_first && (at[-2] != ',' || at[-1] != ' ')))
+    if (n_left < 3 || *r->skim.at == '}' || (!is_first && (at[-2] != ',' || at[-1] != ' ')))
         return NULL;
     for (size_t i = 0; i < o->n_usual; i++) {
         const struct plan_member *m = o->usual[*next];
@@ -383,6 +384,10 @@ static inline bool read_name(struct run *r, const struct plan_object *o, struct 
         f->n_key = f->member->n_key + 2; /* there is nothing to be escaped in it */
         object->is_begun = true;
         return true;
+    }
+    if (s->at < s->end && *s->at == '}') {
+        skim_close(s, object);
+        return false;
     }
     if (!skim_member(s, object, &name))
         return false;
