@@ -30,7 +30,7 @@ int buffer_reserve(struct buffer *b, size_t n) {
     if (n > SIZE_MAX / 4 - b->n)
         goto fail;
     cap = size_max(size_max(b->cap * 2, b->n + n), BUFFER_FIRST_BYTES);
-    data = realloc(b->is_lent ? NULL : b->data, cap);
+    data = b->is_lent || !b->data ? malloc(cap) : realloc(b->data, cap);
     if (!data)
         goto fail;
     if (b->is_lent && b->n > 0)

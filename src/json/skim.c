@@ -87,14 +87,6 @@ static bool skip_word(struct skim *s) {
 
 static bool skip_value(struct skim *s, size_t depth);
 
-bool skim_open(struct skim *s, struct skim_object *o) {
-    if (s->at == s->end || *s->at != '{')
-        return false;
-    s->at++;
-    *o = (struct skim_object){.first_name = s->n_names};
-    return true;
-}
-
 /* names that are the same have the same bit */
 static inline uint64_t name_bit(const char *text, size_t n) {
     unsigned int ends = n > 0 ? (unsigned char)text[0] * 7u + (unsigned char)text[n - 1] : 0;

@@ -54,7 +54,15 @@ static inline void skim_init(struct skim *s, const char *text, size_t n) {
 }
 
 /* Return: whether an object begins at s->at; then its members are next */
-bool skim_open(struct skim *s, struct skim_object *o);
+static inline bool skim_open(struct skim *s, struct skim_object *o) {
+    if (s->at == s->end || *s->at != '{')
+        return false;
+    s->at++;
+    o->first_name = s->n_names;
+    o->seen = 0;
+    o->is_begun = false;
+    return true;
+}
 
 /* at the closing brace of @o: go behind it.  skim_member() does so, too */
 static inline void skim_close(struct skim *s, const struct skim_object *o) {

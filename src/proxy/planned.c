@@ -172,7 +172,12 @@ int planned_reply(struct session *s, struct task *t, const char *text, size_t n)
     s->stats.n_rewritten++;
     if (s->trace)
         tell(s, SIDE_SERVER, t->shortcut, text, n, &to);
-    return answer_deliver(s, t, to.data, to.n);
+    if (!queue_is_open(s) || !list_is_empty(&t->parked))
+        return answer_deliver(s, t, to.data, to.n);
+    task_free(s, t);
+    buffer_append(&to, "\r\n", 2);
+    r = buffer_status(&to);
+    return r < 0 ? r : out_copy(&s->out[SIDE_CLIENT], to.data, to.n);
 }
 
 /* may the next reply be taken, if it is the one, with nothing before or behind it to be thought of? */

@@ -19,12 +19,15 @@ enum {
     PLAN_MAX_MEMBERS = 64, /* of one object, that pictures show: a bit for each */
     PLAN_MAX_FOUND = 96,   /* members of a message, in objects that pictures show */
     PLAN_MAX_DEPTH = 8,    /* objects in pictures */
-    PLAN_N_CARRIED = 2,    /* members at the top that may come, whether pictures show them or not */
+    PLAN_HEAD_BYTES = 16,
+    PLAN_N_CARRIED = 2, /* members at the top that may come, whether pictures show them or not */
 };
 
 struct plan_member {
     const char *key, *key_text; /* and with quotes and colon */
     size_t n_key, n_key_text;
+    char head[PLAN_HEAD_BYTES]; /* of key_text, for a quick look */
+    unsigned int head_bits;     /* a bit for each byte of it that there is */
     const struct pattern *read,
         *write;                 /* NULL: this side does not show it; both: it is carried over */
     bool may_be_left;           /* written only if its variable is bound */
@@ -44,7 +47,6 @@ struct plan_object {
 struct plan {
     struct plan_object root;
     const struct plan_member *id; /* at the top of the message */
-    size_t n_vars;
 };
 
 /* --- making --------------------------------------------------------------------------------- */
@@ -89,6 +91,8 @@ static int make_key(struct make *m, const char *key, size_t n, struct plan_membe
     pm->n_key = n;
     pm->key_text = arena_copy(m->arena, b.data, b.n);
     pm->n_key_text = b.n;
+    memcpy(pm->head, b.data, size_min(b.n, PLAN_HEAD_BYTES));
+    pm->head_bits = b.n < PLAN_HEAD_BYTES ? (1u << b.n) - 1 : (1u << PLAN_HEAD_BYTES) - 1;
     return pm->key_text ? 0 : -ENOMEM;
 }
 
@@ -231,7 +235,6 @@ int plan_make(struct arena *arena, const struct vars *vars, const struct pattern
     r = make_root(&m, read, write, plan);
     if (r)
         return r;
-    plan->n_vars = vars->n;
     *ret_plan = plan;
     return 0;
 }
@@ -260,10 +263,15 @@ struct run {
     struct buffer *to;
     struct plan_result result;
     size_t n_found;
-    const struct skim_value *var[PLAN_MAX_VARS]; /* NULL: not bound */
+    uint32_t bound;                              /* a bit for each variable that is */
+    const struct skim_value *var[PLAN_MAX_VARS]; /* if it is bound */
     struct skim skim;
     struct found found[PLAN_MAX_FOUND];
 };
+
+static inline bool is_bound(const struct run *r, size_t var) {
+    return r->bound >> var & 1;
+}
 
 static bool looks_like(enum vars_type type, const struct skim_value *v) {
     char c = v->text[0];
@@ -305,18 +313,31 @@ static bool is_same(const struct json *constant, const struct skim_value *v) {
 
 static bool read_object(struct run *r, const struct plan_object *o, struct level *ret);
 
-/* a value that is not looked into; most are short strings */
-static inline bool read_past(struct run *r, struct skim_value *ret) {
-    struct skim *s = &r->skim;
-    const char *at;
+/* Return: behind the plain string or whole number at s->at; NULL: it is something else */
+static inline const char *behind_scalar(const struct skim *s) {
+    const char *at = s->at;
 
-    if (*s->at != '"')
-        return skim_value(s, ret);
-    at = plain_skip_within(s->begin, s->at + 1, s->end);
-    if (at == s->end || *at != '"')
-        return skim_value(s, ret);
-    *ret = (struct skim_value){s->at, (size_t)(at + 1 - s->at), true};
-    s->at = at + 1;
+    if (*at == '"') {
+        at = plain_skip_within(s->begin, at + 1, s->end);
+        return at < s->end && *at == '"' ? at + 1 : NULL;
+    }
+    if (*at < '1' || *at > '9')
+        return NULL;
+    while (at < s->end && *at >= '0' && *at <= '9')
+        at++;
+    return at < s->end && (*at == ',' || *at == '}') ? at : NULL;
+}
+
+/* a value that is not looked into */
+static inline bool read_past(struct run *r, struct skim_value *ret) {
+    const char *end = r->skim.at < r->skim.end ? behind_scalar(&r->skim) : NULL;
+
+    if (!end)
+        return skim_value(&r->skim, ret);
+    ret->text = r->skim.at;
+    ret->n = (size_t)(end - r->skim.at);
+    ret->is_neat = true;
+    r->skim.at = end;
     return true;
 }
 
@@ -332,10 +353,30 @@ static inline bool read_shown(struct run *r, struct found *f) {
         return true;
     if (p->kind == PATTERN_CONST)
         return is_same(p->value, &f->value);
-    if (r->var[p->var] || !fits(p->type, &f->value))
+    if (is_bound(r, p->var) || !fits(p->type, &f->value))
         return false;
     r->var[p->var] = &f->value;
+    r->bound |= (uint32_t)1 << p->var;
     return true;
+}
+
+/* does its name, with the colon, stand at @at, where @n bytes are left, and is there more? */
+static inline bool is_next(const struct plan_member *m, const char *at, size_t n) {
+    if (n <= m->n_key_text)
+        return false;
+#if defined(__SSE2__)
+    if (n >= PLAN_HEAD_BYTES) {
+        __m128i a = _mm_loadu_si128((const __m128i *)at),
+                b = _mm_loadu_si128((const __m128i *)m->head);
+        unsigned int same = (unsigned int)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
+
+        return (~same & m->head_bits) == 0 &&
+               (m->n_key_text <= PLAN_HEAD_BYTES ||
+                memcmp(at + PLAN_HEAD_BYTES, m->key_text + PLAN_HEAD_BYTES,
+                       m->n_key_text - PLAN_HEAD_BYTES) == 0);
+    }
+#endif
+    return memcmp(at, m->key_text, m->n_key_text) == 0;
 }
 
 /*
@@ -345,16 +386,20 @@ static inline bool read_shown(struct run *r, struct found *f) {
  */
 static inline const struct plan_member *guess(struct run *r, const struct plan_object *o,
                                               size_t *next, bool is_first) {
-    size_t n_left = (size_t)(r->skim.end - r->skim.at), n_comma = is_first ? 0 : 2;
-    const char *at = r->skim.at + n_comma;
+    const char *at = r->skim.at, *end = r->skim.end;
 
-    if (n_left < 3 || *r->skim.at == '}' || (!is_first && (at[-2] != ',' || at[-1] != ' ')))
+    if (end - at < 3)
         return NULL;
-    for (size_t i = 0; i < o->n_usual; i++) {
-        const struct plan_member *m = o->usual[*next];
+    if (!is_first) {
+        if (at[0] != ',' || at[1] != ' ')
+            return NULL;
+        at += 2;
+    }
+    for (size_t i = 0, k = *next; i < o->n_usual; i++, k++) {
+        const struct plan_member *m = o->usual[k < o->n_usual ? k : k - o->n_usual];
 
-        *next = *next + 1 == o->n_usual ? 0 : *next + 1;
-        if (n_left > n_comma + m->n_key_text && memcmp(at, m->key_text, m->n_key_text) == 0) {
+        if (is_next(m, at, (size_t)(end - at))) {
+            *next = k < o->n_usual ? k + 1 : k + 1 - o->n_usual;
             r->skim.at = at + m->n_key_text;
             return m;
         }
@@ -453,7 +498,7 @@ static bool write_value(struct run *r, const struct plan_member *m, const struct
         return true;
     case PATTERN_VAR:
         v = r->var[p->var];
-        if (!v || !fits(p->type, v))
+        if (!is_bound(r, p->var) || !fits(p->type, v))
             return false;
         write_slice(r, v);
         return true;
@@ -464,7 +509,7 @@ static bool write_value(struct run *r, const struct plan_member *m, const struct
 }
 
 static bool is_put(const struct run *r, const struct plan_member *m) {
-    return !m->may_be_left || (m->write->kind == PATTERN_VAR && r->var[m->write->var]);
+    return !m->may_be_left || (m->write->kind == PATTERN_VAR && is_bound(r, m->write->var));
 }
 
 static inline void begin_member(struct run *r, size_t *n, const char *key, size_t n_key) {
@@ -512,8 +557,9 @@ static bool write_found(struct run *r, const struct found *f, size_t *n) {
         return true;
     }
     if (is_written) {
-        begin_member(r, n, f->key, f->n_key);
-        buffer_append(r->to, ": ", 2);
+        begin_member(r, n, f->key, f->n_key + (f->is_whole ? 2 : 0));
+        if (!f->is_whole)
+            buffer_append(r->to, ": ", 2);
         r->result.is_changed = r->result.is_changed || m->is_other;
         return write_value(r, m, f);
     }
@@ -567,8 +613,7 @@ int plan_apply(const struct plan *plan, const char *text, size_t n, const struct
     r.to = to;
     r.result = (struct plan_result){0};
     r.n_found = 0;
-    for (size_t i = 0; i < plan->n_vars; i++)
-        r.var[i] = NULL;
+    r.bound = 0;
     skim_init(&r.skim, text, n);
     if (!read_object(&r, &plan->root, &root) || !skim_is_over(&r.skim) || !check_root(&root) ||
         !write_object(&r, &plan->root, &root))
