@@ -148,16 +148,21 @@ struct session {
     bool is_oob;           /* the client asked for out-of-band execution */
     bool has_fds_upstream; /* fds went ahead of the command they are for */
     bool has_told_rules;
-    bool tells_passed;  /* the observer wants TRACE_PASSED */
-    bool tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT */
-    bool is_deny;       /* what cannot be read as a command that rules allow is refused here */
-    bool is_refusing;   /* raw bytes that were refused may go on */
-    bool is_uncertain;  /* what was sent raw may have got any number of replies */
+    bool tells_passed; /* the observer wants TRACE_PASSED, TRACE_REWRITTEN */
+    bool
+        tells_traffic; /* the observer wants TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT, and TRACE_REWRITTEN */
+    bool is_deny;      /* what cannot be read as a command that rules allow is refused here */
+    bool is_refusing;  /* raw bytes that were refused may go on */
+    bool is_uncertain; /* what was sent raw may have got any number of replies */
 };
 
 /* --- session.c --- */
 /* tell the observer, which there is */
 void session_tell(struct session *s, const struct trace_item *item);
+/* does the observer want TRACE_REWRITTEN?  What it would be told need not be put together otherwise */
+static inline bool session_tells_rewritten(const struct session *s) {
+    return s->tells_passed || s->tells_traffic;
+}
 /* a message passes */
 void session_trace_passed(struct session *s, enum side from, const char *text, size_t n);
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,

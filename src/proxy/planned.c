@@ -7,7 +7,7 @@
 #include "qmp/message.h"
 #include "rule/shortcut.h"
 
-/* of a session that has an observer */
+/* of a session whose observer wants it */
 static void tell(struct session *s, enum side from, const struct shortcut *shortcut,
                  const char *text, size_t n, const struct buffer *to) {
     struct trace_item item = {.kind = TRACE_REWRITTEN,
@@ -96,7 +96,7 @@ static int send(struct session *s, const struct shortcut *shortcut, const char *
     if (!result.is_changed || (result.id.n > 0) != (frame->id.n > 0))
         return PLANNED_E_NOT;
     s->stats.n_rewritten++;
-    if (s->trace)
+    if (session_tells_rewritten(s))
         r = tell_command(s, shortcut, text, n, &to, &result, id);
     if (r == 0 && id && result.id.n == 0)
         r = put_id(&to, id);
@@ -170,7 +170,7 @@ int planned_reply(struct session *s, struct task *t, const char *text, size_t n)
     if (r < 0)
         return r;
     s->stats.n_rewritten++;
-    if (s->trace)
+    if (session_tells_rewritten(s))
         tell(s, SIDE_SERVER, t->shortcut, text, n, &to);
     if (!queue_is_open(s) || !list_is_empty(&t->parked))
         return answer_deliver(s, t, to.data, to.n);

@@ -95,8 +95,6 @@ static void tell_renamed(struct session *s, const char *text, size_t n, const st
     size_t end = frame->name.at + frame->name.n;
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
 
-    if (!s->trace)
-        return;
     buffer_append(&b, text, frame->name.at);
     buffer_append(&b, rename->text, rename->n_text);
     buffer_append(&b, text + end, n - end);
@@ -149,7 +147,8 @@ static int take_event(struct session *s, struct run *run, const char *text, size
     case RUN_EVENT_IS_RENAMED:
         if (!is_followed_by_line_end(text, n, n_left) || s->tells_traffic)
             return RUN_NOT_TAKEN; /* the engine gives it one, whatever it had; and tells what is sent */
-        tell_renamed(s, text, n, frame, &run->rename);
+        if (session_tells_rewritten(s))
+            tell_renamed(s, text, n, frame, &run->rename);
         r = take_renamed(s, run, text, n, frame, &run->rename);
         return r < 0 ? r : RUN_TAKEN;
     default:

@@ -89,7 +89,7 @@ void session_trace(struct session *s, enum trace_kind kind, int from, const stru
                               .n_to_text = n_to_text,
                               .note = note};
 
-    if (!s->trace)
+    if (!s->trace || (kind == TRACE_REWRITTEN && !session_tells_rewritten(s)))
         return;
     if (x && x->applied)
         item.rule = x->applied->rule->name;

@@ -51,10 +51,13 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
 /* can rules make events, which have a timestamp?  It stays as it is */
 bool session_needs_wall(const struct session *s);
 
-/* from now on the observer is told, or not, of messages that pass (TRACE_PASSED); it is from the beginning */
+/*
+ * from now on the observer is told, or not, of messages that pass or only
+ * become others (TRACE_PASSED, TRACE_REWRITTEN); it is from the beginning
+ */
 void session_tell_passed(struct session *s, bool is_wanted);
 
-/* from now on the observer is told, or not, of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT) */
+/* from now on the observer is told, or not, of every byte that comes and goes, too (TRACE_CAME, TRACE_SENT, TRACE_ENDED, TRACE_WENT, and TRACE_REWRITTEN) */
 void session_tell_traffic(struct session *s, bool is_wanted);
 
 /* does what comes next on both sides begin a message? */

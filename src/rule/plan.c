@@ -28,6 +28,7 @@ struct plan_member {
     size_t n_key, n_key_text;
     char head[PLAN_HEAD_BYTES]; /* of key_text, for a quick look */
     unsigned int head_bits;     /* a bit for each byte of it that there is */
+    uint64_t bit;               /* its own among those of the object */
     const struct pattern *read,
         *write;                 /* NULL: this side does not show it; both: it is carried over */
     bool may_be_left;           /* written only if its variable is bound */
@@ -39,7 +40,7 @@ struct plan_member {
 struct plan_object {
     struct plan_member *member; /* first those that are written, in that order */
     size_t n, n_written;
-    const struct plan_member **usual; /* those that mostly come */
+    const struct plan_member **usual; /* those that mostly come, and then all of them again */
     size_t n_usual;
     uint64_t needed; /* a bit for each that must be there */
 };
@@ -80,7 +81,8 @@ static int make_object(struct make *m, const struct pattern *read, const struct 
                        size_t depth, struct plan_object *o);
 
 /* Return: 0, -ENOMEM */
-static int make_key(struct make *m, const char *key, size_t n, struct plan_member *pm) {
+static int make_key(struct make *m, const char *key, size_t n, struct plan_object *o, size_t i) {
+    struct plan_member *pm = &o->member[i];
     _cleanup_(buffer_deinit) struct buffer b = BUFFER_INIT;
 
     json_write_string(&b, key, n);
@@ -89,6 +91,7 @@ static int make_key(struct make *m, const char *key, size_t n, struct plan_membe
         return -ENOMEM;
     pm->key = key;
     pm->n_key = n;
+    pm->bit = (uint64_t)1 << i;
     pm->key_text = arena_copy(m->arena, b.data, b.n);
     pm->n_key_text = b.n;
     memcpy(pm->head, b.data, size_min(b.n, PLAN_HEAD_BYTES));
@@ -108,7 +111,7 @@ static int make_member(struct make *m, const struct pattern_member *any,
     if ((read && !is_plain(m, read, depth)) || (write && !is_plain(m, write, depth)) ||
         (w && w->is_optional && write->kind == PATTERN_OBJECT) || o->n == PLAN_MAX_MEMBERS)
         return PLAN_E_READ;
-    x = make_key(m, any->key, any->n_key, pm);
+    x = make_key(m, any->key, any->n_key, o, o->n);
     if (x < 0)
         return x;
     pm->read = read;
@@ -131,7 +134,7 @@ static int make_member(struct make *m, const struct pattern_member *any,
     /* one that is implied is the same as an empty object */
     if (r && !r->is_optional &&
         !(r->is_implied && read->kind == PATTERN_OBJECT && pm->object->needed == 0))
-        o->needed |= (uint64_t)1 << o->n;
+        o->needed |= pm->bit;
     o->n++;
     return 0;
 }
@@ -167,7 +170,7 @@ static int make_object(struct make *m, const struct pattern *read, const struct 
 
 /* Return: 0 or -ENOMEM */
 static int find_usual(struct make *m, struct plan_object *o) {
-    o->usual = arena_alloc(m->arena, (o->n + 1) * sizeof(struct plan_member *));
+    o->usual = arena_alloc(m->arena, (o->n + 1) * 2 * sizeof(struct plan_member *));
     if (!o->usual)
         return -ENOMEM;
     for (size_t i = 0; i < o->n; i++) {
@@ -178,6 +181,8 @@ static int find_usual(struct make *m, struct plan_object *o) {
         if (o->member[i].read || !o->member[i].write)
             o->usual[o->n_usual++] = &o->member[i];
     }
+    for (size_t i = 0; i < o->n_usual; i++)
+        o->usual[o->n_usual + i] = o->usual[i];
     return 0;
 }
 
@@ -197,7 +202,8 @@ static int add_carried(struct make *m, struct plan_object *o, const char *key) {
             return 0;
     if (o->n == PLAN_MAX_MEMBERS)
         return PLAN_E_READ;
-    return make_key(m, key, strlen(key), &o->member[o->n++]);
+    o->n++;
+    return make_key(m, key, strlen(key), o, o->n - 1);
 }
 
 /* Return: 0, -ENOMEM, PLAN_E_READ */
@@ -323,7 +329,7 @@ static inline const char *behind_scalar(const struct skim *s) {
     }
     if (*at < '1' || *at > '9')
         return NULL;
-    while (at < s->end && *at >= '0' && *at <= '9')
+    while (at < s->end && (unsigned char)(*at - '0') <= 9)
         at++;
     return at < s->end && (*at == ',' || *at == '}') ? at : NULL;
 }
@@ -395,15 +401,12 @@ static inline const struct plan_member *guess(struct run *r, const struct plan_o
             return NULL;
         at += 2;
     }
-    for (size_t i = 0, k = *next; i < o->n_usual; i++, k++) {
-        const struct plan_member *m = o->usual[k < o->n_usual ? k : k - o->n_usual];
-
-        if (is_next(m, at, (size_t)(end - at))) {
-            *next = k < o->n_usual ? k + 1 : k + 1 - o->n_usual;
-            r->skim.at = at + m->n_key_text;
-            return m;
+    for (size_t i = *next; i < *next + o->n_usual; i++)
+        if (is_next(o->usual[i], at, (size_t)(end - at))) {
+            *next = i + 1 < o->n_usual ? i + 1 : 0; /* some may be tried later than need be */
+            r->skim.at = at + o->usual[i]->n_key_text;
+            return o->usual[i];
         }
-    }
     return NULL;
 }
 
@@ -452,11 +455,10 @@ static bool read_object(struct run *r, const struct plan_object *o, struct level
     if (r->n_found == PLAN_MAX_FOUND || !skim_open(&r->skim, &object))
         return false;
     while (read_name(r, o, &object, &next, f)) {
-        uint64_t bit = f->member ? (uint64_t)1 << (f->member - o->member) : 0;
-
-        if (++r->n_found == PLAN_MAX_FOUND || ret->seen & bit)
+        if (++r->n_found == PLAN_MAX_FOUND || (f->member && ret->seen & f->member->bit))
             return false;
-        ret->seen |= bit;
+        if (f->member)
+            ret->seen |= f->member->bit;
         *last = f;
         last = &f->next;
         if (!(f->member ? read_shown(r, f) : read_past(r, &f->value)))
