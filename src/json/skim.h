@@ -29,7 +29,7 @@ struct skim {
     bool has_failed;              /* this is no JSON, or not for this reader: nothing goes on */
     bool is_neat; /* what was read since somebody set it: as json_write() would write it */
     size_t n_names;
-    struct skim_name names[SKIM_MAX_NAMES]; /* so that none comes twice in one object */
+    struct skim_name *names; /* so that none comes twice in one object: room for SKIM_MAX_NAMES */
 };
 
 /* an object whose members are read one by one */
@@ -45,7 +45,9 @@ struct skim_value {
     bool is_neat; /* as struct json has it */
 };
 
-static inline void skim_init(struct skim *s, const char *text, size_t n) {
+/* @names: room for SKIM_MAX_NAMES, which need not be set */
+static inline void skim_init(struct skim *s, const char *text, size_t n, struct skim_name *names) {
+    s->names = names;
     s->begin = s->at = text;
     s->end = text + n;
     s->has_failed = false;

@@ -151,7 +151,7 @@ static int client_object(struct session *s, const char *text, size_t n, const st
     has_fds = !rides_is_empty(rides) || s->has_fds_upstream;
     if (client_is_capabilities(s, text, frame))
         return client_capabilities(s, text, n, frame, rides, is_borrowed);
-    r = planned_command(s, text, n, frame, rides);
+    r = planned_command(s, text, n, 0, frame, rides);
     if (r <= 0)
         return r;
     if (client_wants(s, text, frame))

@@ -29,22 +29,20 @@ static inline bool is_plain(const struct session *s, const char *text, const str
 /* what came before it goes, and @p as a plan has it.  Return: 0, -ENOMEM, PLANNED_E_NOT */
 static int take_planned(struct session *s, const char *begin, struct piece *p, size_t n_left) {
     struct input *in = &s->input[SIDE_CLIENT];
-    struct out *out = &s->out[SIDE_SERVER];
-    size_t n_eol;
+    size_t n_eol = frame_line_end(p->text + p->n, n_left - p->n);
     int r;
 
-    r = out_borrow(out, begin, (size_t)(p->text - begin));
+    r = out_borrow(&s->out[SIDE_SERVER], begin, (size_t)(p->text - begin));
     if (r == 0)
-        r = planned_command(s, p->text, p->n, frame_reader_frame(&in->reader), &in->rides);
+        r = planned_command(s, p->text, p->n, n_eol, frame_reader_frame(&in->reader), &in->rides);
     if (r)
         return r;
     s->stats.n_messages[SIDE_CLIENT]++;
     s->is_refusing = false;
-    n_eol = frame_skip_line_end(&in->reader, p->text + p->n, n_left - p->n);
-    r = out_copy(out, p->text + p->n, n_eol);
-    p->text += p->n + n_eol;
+    p->text += p->n;
+    p->text += frame_skip_line_end(&in->reader, p->text, n_eol);
     p->n = 0;
-    return r;
+    return 0;
 }
 
 int commands_feed(struct session *s, const char *text, size_t n, struct piece *ret_piece) {

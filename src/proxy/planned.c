@@ -83,7 +83,7 @@ static int note(struct session *s, const struct shortcut *shortcut, const char *
 
 /* what a plan makes of it goes to the server.  Return: 0, -ENOMEM, PLANNED_E_NOT */
 static int send(struct session *s, const struct shortcut *shortcut, const char *text, size_t n,
-                const struct frame *frame, const struct plan_id *id) {
+                size_t n_eol, const struct frame *frame, const struct plan_id *id) {
     char room[512];
     _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
     struct rides none = RIDES_INIT;
@@ -100,14 +100,15 @@ static int send(struct session *s, const struct shortcut *shortcut, const char *
         r = tell_command(s, shortcut, text, n, &to, &result, id);
     if (r == 0 && id && result.id.n == 0)
         r = put_id(&to, id);
-    if (r < 0)
-        return r;
+    buffer_append(&to, text + n, n_eol);
+    if (r < 0 || to.failed)
+        return -ENOMEM;
     s->n_sent += !id;
     return session_send_command(s, to.data, to.n, &none, false);
 }
 
-int planned_command(struct session *s, const char *text, size_t n, const struct frame *frame,
-                    const struct rides *rides) {
+int planned_command(struct session *s, const char *text, size_t n, size_t n_eol,
+                    const struct frame *frame, const struct rides *rides) {
     const struct shortcut *shortcut;
     char id_text[TASK_ID_BYTES];
     struct plan_id id = {.text = id_text};
@@ -119,9 +120,9 @@ int planned_command(struct session *s, const char *text, size_t n, const struct 
     if (!shortcut)
         return PLANNED_E_NOT;
     if (!shortcut->wants_reply && !task_is_reserved_id(text + frame->id.at, frame->id.n))
-        return send(s, shortcut, text, n, frame, NULL);
+        return send(s, shortcut, text, n, n_eol, frame, NULL);
     id.n = task_write_id(id_text, s->last_number + 1);
-    r = send(s, shortcut, text, n, frame, &id);
+    r = send(s, shortcut, text, n, n_eol, frame, &id);
     return r ? r : note(s, shortcut, text, n, frame, ++s->last_number);
 }
 

@@ -13,9 +13,14 @@ enum {
     PLANNED_E_NOT, /* it takes the engine; nothing was done */
 };
 
-/* a command of the client, which goes to the server.  Return: 0, -ENOMEM, PLANNED_E_NOT */
-int planned_command(struct session *s, const char *text, size_t n, const struct frame *frame,
-                    const struct rides *rides);
+/*
+ * planned_command() - a command of the client, which goes to the server
+ * @n_eol: so many bytes behind it are its line end, and go with it
+ *
+ * Return: 0, -ENOMEM, PLANNED_E_NOT.
+ */
+int planned_command(struct session *s, const char *text, size_t n, size_t n_eol,
+                    const struct frame *frame, const struct rides *rides);
 
 /* the reply to it, which goes to the client.  Return: 0, -ENOMEM; PLANNED_E_NOT: then @t has its exchange */
 int planned_reply(struct session *s, struct task *t, const char *text, size_t n);

@@ -133,18 +133,21 @@ enum frame_scan frame_scan(struct frame_reader *r, const char *text, size_t n, s
 /* is it, but for the count of bytes, as frame_reader_init() left it? */
 bool frame_reader_is_fresh(const struct frame_reader *r);
 
+/* Return: how many of the @n bytes that follow an object are a line end right behind it */
+static inline size_t frame_line_end(const char *text, size_t n) {
+    if (n >= 2 && text[0] == '\r' && text[1] == '\n')
+        return 2;
+    return n >= 1 && text[0] == '\n' ? 1 : 0;
+}
+
 /*
  * frame_skip_line_end() - the line end that mostly follows an object
  * Only right behind FRAME_OBJECT.  It is FRAME_BLANK, and found sooner than by frame_scan().
  * Return: how many of the @n bytes that follow those consumed it has; 0: there is none
  */
 static inline size_t frame_skip_line_end(struct frame_reader *r, const char *text, size_t n) {
-    size_t n_eol = 0;
+    size_t n_eol = frame_line_end(text, n);
 
-    if (n >= 2 && text[0] == '\r' && text[1] == '\n')
-        n_eol = 2;
-    else if (n >= 1 && text[0] == '\n')
-        n_eol = 1;
     r->at += n_eol;
     return n_eol;
 }

@@ -272,7 +272,9 @@ struct run {
     uint32_t bound;                              /* a bit for each variable that is */
     const struct skim_value *var[PLAN_MAX_VARS]; /* if it is bound */
     struct skim skim;
-    struct found found[PLAN_MAX_FOUND];
+    struct found
+        found[PLAN_MAX_FOUND]; /* near to the others: mostly only the first few are used, */
+    struct skim_name names[SKIM_MAX_NAMES]; /* and none of these */
 };
 
 static inline bool is_bound(const struct run *r, size_t var) {
@@ -309,11 +311,7 @@ static inline bool fits(enum vars_type type, const struct skim_value *v) {
 }
 
 /* likewise */
-static bool is_same(const struct json *constant, const struct skim_value *v) {
-    if (constant->type == JSON_STRING)
-        return v->n == constant->n_string + 2 && v->text[0] == '"' &&
-               memcmp(v->text + 1, constant->string, constant->n_string) == 0 &&
-               !memchr(v->text, '\\', v->n);
+static inline bool is_same(const struct json *constant, const struct skim_value *v) {
     return v->n == constant->n_text && memcmp(v->text, constant->text, v->n) == 0;
 }
 
@@ -616,7 +614,7 @@ int plan_apply(const struct plan *plan, const char *text, size_t n, const struct
     r.result = (struct plan_result){0};
     r.n_found = 0;
     r.bound = 0;
-    skim_init(&r.skim, text, n);
+    skim_init(&r.skim, text, n, r.names);
     if (!read_object(&r, &plan->root, &root) || !skim_is_over(&r.skim) || !check_root(&root) ||
         !write_object(&r, &plan->root, &root))
         return PLAN_E_READ;

@@ -51,11 +51,12 @@ static inline bool span_is_written_neatly(const struct json *value, const struct
 /* what is read past is what is read, though not all of it is */
 static inline bool span_is_skimmed(const char *text, size_t n, const struct json *value) {
     struct buffer skimmed = BUFFER_INIT, written = BUFFER_INIT;
+    struct skim_name names[SKIM_MAX_NAMES];
     struct skim_value v;
     struct skim s;
     bool is_same;
 
-    skim_init(&s, n > 0 ? text : "", n);
+    skim_init(&s, n > 0 ? text : "", n, names);
     if (!skim_value(&s, &v) || !skim_is_over(&s))
         return true;
     if (!value)
