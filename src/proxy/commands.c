@@ -58,7 +58,8 @@ int commands_feed(struct session *s, const char *text, size_t n, struct piece *r
         p.scan = frame_scan(&in->reader, text, (size_t)(end - text), &p.n);
         if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)))
             break;
-        interest = client_interest(s, text, frame);
+        interest =
+            planned_knows(s, text, frame) ? CLIENT_MENTIONS : client_interest(s, text, frame);
         if (interest == CLIENT_MENTIONS) {
             r = take_planned(s, begin, &p, (size_t)(end - text));
             if (r <= 0) {

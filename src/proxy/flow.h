@@ -140,6 +140,8 @@ struct session {
     unsigned char *has_failed;   /* by struct rule.index; NULL: none has */
     struct fds
         blank_fds; /* came on a blank, for the command that follows: if rules may have something to say of them */
+    const struct shortcut *
+        shortcut; /* of the last command a plan took, whose name mostly comes again; NULL: look for it */
     uint64_t n_changes; /* of the selection and has_failed, so far: what checkpoint.h calls large */
 
     /* together, for there may be very many sessions */

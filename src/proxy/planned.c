@@ -46,6 +46,18 @@ static bool is_plain(const struct session *s, const struct frame *frame,
            s->n_in_flight < s->limits.max_pending;
 }
 
+bool planned_knows(const struct session *s, const char *text, const struct frame *frame) {
+    return s->shortcut && frame->has_name && s->shortcut->n_from == frame->name.n &&
+           memcmp(s->shortcut->from, text + frame->name.at, frame->name.n) == 0;
+}
+
+/* Return: NULL when it takes the engine */
+static const struct shortcut *find(struct session *s, const char *text, const struct frame *frame) {
+    if (!planned_knows(s, text, frame))
+        s->shortcut = shortcut_find(&s->engine, text + frame->name.at, frame->name.n);
+    return s->shortcut;
+}
+
 /* the observer sees it with the client's id; @to has @id in its place, if that is not NULL */
 static int tell_command(struct session *s, const struct shortcut *shortcut, const char *text,
                         size_t n, const struct buffer *to, const struct plan_result *result,
@@ -116,7 +128,7 @@ int planned_command(struct session *s, const char *text, size_t n, size_t n_eol,
 
     if (!is_plain(s, frame, rides))
         return PLANNED_E_NOT;
-    shortcut = shortcut_find(&s->engine, text + frame->name.at, frame->name.n);
+    shortcut = find(s, text, frame);
     if (!shortcut)
         return PLANNED_E_NOT;
     if (!shortcut->wants_reply && !task_is_reserved_id(text + frame->id.at, frame->id.n))

@@ -22,6 +22,9 @@ enum {
 int planned_command(struct session *s, const char *text, size_t n, size_t n_eol,
                     const struct frame *frame, const struct rides *rides);
 
+/* is it called as the last one that planned_command() took? */
+bool planned_knows(const struct session *s, const char *text, const struct frame *frame);
+
 /* the reply to it, which goes to the client.  Return: 0, -ENOMEM; PLANNED_E_NOT: then @t has its exchange */
 int planned_reply(struct session *s, struct task *t, const char *text, size_t n);
 

@@ -120,6 +120,7 @@ int session_select(struct session *s, const struct version *server,
         return r;
     selection_unref(s->engine.selection);
     s->engine.selection = selection;
+    s->shortcut = NULL;
     s->n_changes++;
     return 0;
 }

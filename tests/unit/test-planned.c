@@ -380,6 +380,8 @@ static size_t compare(const struct program_source *sources, size_t n_sources, en
         for (size_t k = 0; k < n; k++) {
             n_planned +=
                 exchange_messages(&p, planned, client == DIALECT_OLD ? VARS_OLD : VARS_NEW);
+            if (pick(40) == 0) /* other rules may work from now on */
+                feed_string(&p, SIDE_SERVER, versions[pick(ARRAY_SIZE(versions))]);
             if (p.way[0].s->n_in_flight > 20 || p.way[0].s->is_uncertain || pick(100) == 0) {
                 end(&p);
                 begin(&p, planned, engine, versions[i]);
