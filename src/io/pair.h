@@ -65,13 +65,13 @@ struct pair {
     struct list in_server;   /* the owner's */
     void *userdata;          /* the owner's */
     struct access_peer peer; /* the owner's: who the client is */
-    struct door *door;       /* the owner's: where it came in; NULL: that is closed */
+    int server_fd; /* until the connection is open; one that waits for an fd could wait for ever */
+    struct door *door; /* the owner's: where it came in; NULL: that is closed */
     uint64_t id;
 
     const struct pair_shared *shared;
     char *connect_path;
     struct conn conns[2]; /* by enum side; the server's is opened when it takes us */
-    int server_fd;        /* until then; one that waits for an fd could wait for ever */
     struct session *session;
     struct keep *keep;         /* NULL: it ends with this process */
     struct recorder *recorder; /* NULL: nothing is recorded */
@@ -80,14 +80,14 @@ struct pair {
     uint64_t patient_until_ms;
     uint64_t linger_ms; /* when waiting for the server ends; UINT64_MAX: not lingering */
 
-    bool has_ended; /* one side has, and this one was the first: */
-    enum side ended_by;
+    struct session_time time; /* of what the session does now */
+    enum side ended_by;       /* the first, once */
+    bool has_ended;           /* one side has */
     bool is_over;
     bool is_loss_told;
-    bool is_resuming;         /* what the session tells was told before */
-    struct session_time time; /* of what the session does now */
-    bool is_repeating;        /* what is told now was logged before */
-    size_t n_conns;           /* not closed yet */
+    bool is_resuming;  /* what the session tells was told before */
+    bool is_repeating; /* what is told now was logged before */
+    uint8_t n_conns;   /* not closed yet */
     pair_over_fn over;
     pair_closed_fn closed;
 };

@@ -18,10 +18,10 @@
 #include "qmp/frame.h"
 
 struct compact {
-    bool is_on;
     struct list ids; /* of the commands under way, the oldest first */
     size_t n_ids;
     unsigned int n_sent; /* the next one's id is its last digit */
+    bool is_on;
 };
 
 void compact_init(struct compact *c);

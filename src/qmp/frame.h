@@ -52,15 +52,15 @@ struct frame_slice {
 /* what is known of an object; of one that is not whole yet, so far */
 struct frame {
     enum frame_kind kind;
-    struct frame_slice name;   /* of a command or event: its characters between the quotes */
-    struct frame_slice id;     /* the value of "id" */
-    size_t n_bytes;            /* of the object, so far */
     bool has_name : 1;         /* name is complete; it is never set when the value is no string */
     bool has_id : 1;           /* id is complete */
     bool is_escaped : 1;       /* a backslash in the name or a top-level key: a key may be missed */
     bool is_single_quoted : 1; /* has a string in single quotes somewhere */
     bool is_ambiguous : 1;     /* one of the keys twice, or two different kinds: servers differ in
                                   what they make of it; told here are the first ones */
+    struct frame_slice name;   /* of a command or event: its characters between the quotes */
+    struct frame_slice id;     /* the value of "id" */
+    size_t n_bytes;            /* of the object, so far */
 };
 
 enum frame_scan {
@@ -90,7 +90,6 @@ struct frame_string {
 
 /* private but for its size; positions (…_at) count from the first byte of the stream */
 struct frame_reader {
-    enum frame_source source;
     struct frame frame;
     size_t at;          /* bytes consumed by earlier calls */
     size_t object_at;   /* where the object began, */
@@ -103,6 +102,7 @@ struct frame_reader {
     uint8_t key;        /* what the value at the top level is for (enum key) */
     uint8_t n_key_text; /* length of that key; no more than one above what key_text has */
     char key_text[8];   /* as long as the longest key that matters */
+    enum frame_source source;
 
     union {
         size_t depth;     /* server: brackets open */
