@@ -170,11 +170,11 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
                : 0;
 }
 
-/* Return: what came from @from as @text and is not told yet */
+/* Return: what came from @from as @text and is not told yet; NULL too if @text is, as a trace may have it */
 static struct exchanged *find_came(struct exchanges *e, int from, const char *text, size_t n) {
     _cleanup_(freep) char *wanted = trimmed(text, n);
 
-    e->is_starved = e->is_starved || !wanted;
+    e->is_starved = e->is_starved || (text && !wanted);
     list_for_each(i, &e->open) {
         struct exchanged *x = list_entry(i, struct exchanged, in_exchanges);
 
