@@ -125,6 +125,11 @@ static inline bool conn_is_open(const struct conn *c) {
  */
 int conn_wait(struct conn *c, bool is_read, bool is_write);
 
+/* would conn_wait() for reading alone change nothing? */
+static inline bool conn_is_waiting_to_read(const struct conn *c) {
+    return c->watch.is_known && c->watch.events == EPOLLIN && !c->has_more && !c->is_ended;
+}
+
 /*
  * conn_receive() - read once
  * @text, @n:  where to

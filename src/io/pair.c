@@ -119,6 +119,13 @@ static bool pair_is_reading(const struct pair *p, enum side from) {
     return !p->conns[from].is_ended && session_wants(p->session, from);
 }
 
+/* is all as it was before the last message? */
+static bool pair_is_at_ease(const struct pair *p) {
+    return conn_is_waiting_to_read(&p->conns[SIDE_CLIENT]) &&
+           conn_is_waiting_to_read(&p->conns[SIDE_SERVER]) && !p->conns[SIDE_SERVER].is_deaf &&
+           session_is_at_ease(p->session);
+}
+
 static int pair_wait(struct pair *p) {
     for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
         int r = conn_wait(&p->conns[sides[i]], pair_is_reading(p, sides[i]),
@@ -161,6 +168,7 @@ static bool pair_end_if_done(struct pair *p) {
 static void pair_go_on(struct pair *p, int r) {
     if (r == 0)
         r = pair_send(p);
+    buffer_clear(p->shared->room);
     if (r < 0) {
         pair_over_by_error(p, r);
         return;
@@ -170,7 +178,7 @@ static void pair_go_on(struct pair *p, int r) {
     if (p->has_ended && pair_end_if_done(p))
         return;
     pair_set_alarm(p, pair_due_ms(p));
-    r = pair_wait(p);
+    r = pair_is_at_ease(p) ? 0 : pair_wait(p);
     if (r < 0)
         pair_over_by_error(p, r);
 }
@@ -456,11 +464,12 @@ static int pair_prepare(struct pair *p, const char *connect_path, struct program
     if (r < 0)
         return r;
     r = pair_new_session(p, program, &p->shared->limits);
-    if (r == 0 && p->shared->is_compact)
+    if (r < 0)
+        return r;
+    session_lend(p->session, p->shared->room);
+    if (p->shared->is_compact)
         session_compact(p->session);
-    if (r == 0 && p->shared->recording->is_on)
-        r = pair_start_record(p);
-    return r;
+    return p->shared->recording->is_on ? pair_start_record(p) : 0;
 }
 
 /* without it, it is a session like others */
@@ -565,7 +574,8 @@ static int pair_resume_session(struct pair *p, const struct keep_left *left) {
     p->is_resuming = true;
     r = keep_resume(p->keep, left->server_fd >= 0, p->session);
     p->is_resuming = false;
-    return r; /* what is recorded joins it later */
+    session_lend(p->session, p->shared->room); /* from now on it is settled after every input */
+    return r;                                  /* what is recorded joins it later */
 }
 
 static void pair_resume_conn(struct pair *p, enum side side, int fd, conn_ready_fn ready) {

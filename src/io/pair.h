@@ -45,6 +45,7 @@ struct pair_shared {
     uint64_t patience_ms; /* for a server that is not there yet */
     char *text;           /* everything is read into this; nothing refers to it between two reads */
     size_t n_text;
+    struct buffer *room; /* what sessions make of that; likewise */
 };
 
 /* why a pair is over */

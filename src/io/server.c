@@ -25,6 +25,7 @@
 enum {
     SERVER_READ_BYTES =
         256 << 10, /* more than a socket holds by default, so that one read is one wake-up */
+    SERVER_ROOM_BYTES = 16 << 10, /* for what is made of one read, mostly */
     SERVER_PATIENCE_MS =
         30000,             /* for a QEMU that was started together with us to make its socket */
     SERVER_LAST_MS = 5000, /* for clients to read the last words of a QEMU that has gone */
@@ -43,6 +44,7 @@ struct server {
     struct program *program;
     struct access access;
     struct pair_shared shared;
+    struct buffer room;
     struct doors doors;
     struct list pairs;
     uint64_t n_pairs; /* so far; the last one's id */
@@ -486,9 +488,12 @@ int server_new(const struct log *log, const struct limits *limits, struct server
         .store = &s->store,
         .recording = &s->recording,
         .limits = *limits,
-        .text = malloc(SERVER_READ_BYTES),
+        .text = malloc(SERVER_READ_BYTES + SERVER_ROOM_BYTES),
         .n_text = SERVER_READ_BYTES,
+        .room = &s->room,
     };
+    if (s->shared.text)
+        s->room = buffer_in(s->shared.text + SERVER_READ_BYTES, SERVER_ROOM_BYTES);
     r = s->shared.text ? server_catch_signals(s) : -ENOMEM;
     if (r < 0) {
         server_free(s);

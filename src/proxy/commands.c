@@ -5,6 +5,8 @@
  */
 #include "proxy/commands.h"
 
+#include <string.h>
+
 #include "proxy/planned.h"
 
 /* may a command be sent as it came, if only it does not want more itself?  True of the next one, too, after one was */
@@ -24,6 +26,25 @@ static inline bool is_plain(const struct session *s, const char *text, const str
         return !client_is_capabilities(s, text, frame);
     return (interest == CLIENT_PASSES || !client_wants(s, text, frame)) &&
            !task_is_reserved_id(text + frame->id.at, frame->id.n);
+}
+
+/* is it called as the last one that passed though rules mention it?  It mostly is. */
+static inline bool is_passing(const struct session *s, const char *text,
+                              const struct frame *frame) {
+    return s->passing && s->n_passing == frame->name.n && !frame->is_escaped &&
+           memcmp(s->passing, text + frame->name.at, frame->name.n) == 0;
+}
+
+static inline enum client_interest judge(const struct session *s, const char *text,
+                                         const struct frame *frame) {
+    if (is_passing(s, text, frame))
+        return CLIENT_PASSES;
+    return planned_knows(s, text, frame) ? CLIENT_MENTIONS : client_interest(s, text, frame);
+}
+
+static void note_passing(struct session *s, const char *text, const struct frame *frame) {
+    s->passing = program_name(s->program, PROGRAM_COMMAND, text + frame->name.at, frame->name.n);
+    s->n_passing = frame->name.n;
 }
 
 /* what came before it goes, and @p as a plan has it.  Return: 0, -ENOMEM, PLANNED_E_NOT */
@@ -58,8 +79,7 @@ int commands_feed(struct session *s, const char *text, size_t n, struct piece *r
         p.scan = frame_scan(&in->reader, text, (size_t)(end - text), &p.n);
         if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)))
             break;
-        interest =
-            planned_knows(s, text, frame) ? CLIENT_MENTIONS : client_interest(s, text, frame);
+        interest = judge(s, text, frame);
         if (interest == CLIENT_MENTIONS) {
             r = take_planned(s, begin, &p, (size_t)(end - text));
             if (r <= 0) {
@@ -70,6 +90,8 @@ int commands_feed(struct session *s, const char *text, size_t n, struct piece *r
         }
         if (!is_plain(s, text, frame, interest))
             break;
+        if (interest == CLIENT_MENTIONS)
+            note_passing(s, text, frame);
         if (s->tells_passed)
             session_trace_passed(s, SIDE_CLIENT, text, p.n);
         s->stats.n_messages[SIDE_CLIENT]++;

@@ -120,6 +120,7 @@ struct session {
     struct input input[2];
     struct out out[2];
     struct compact compact;
+    struct buffer *room; /* lent; NULL: none was */
 
     struct list tasks;
     size_t n_in_flight;
@@ -142,6 +143,9 @@ struct session {
         blank_fds; /* came on a blank, for the command that follows: if rules may have something to say of them */
     const struct shortcut *
         shortcut; /* of the last command a plan took, whose name mostly comes again; NULL: look for it */
+    const char *
+        passing; /* name of the last command that passed though rules mention it; NULL: look for rules */
+    size_t n_passing;
     uint64_t n_changes; /* of the selection and has_failed, so far: what checkpoint.h calls large */
 
     /* together, for there may be very many sessions */
@@ -170,6 +174,12 @@ void session_trace_passed(struct session *s, enum side from, const char *text, s
 void session_trace(struct session *s, enum trace_kind kind, int from, const struct exchange *x,
                    const char *text, size_t n, const char *to_text, size_t n_to_text,
                    const char *note);
+/*
+ * A buffer for what goes out: in the room that was lent, or in @spare.
+ * session_give() sends its content and takes it back.  Return: 0 or -ENOMEM
+ */
+struct buffer session_take(const struct session *s, char *spare, size_t n_spare);
+int session_give(struct session *s, enum side to, struct buffer *b);
 /* a whole command goes to the server.  Return: 0 or -ENOMEM */
 int session_send_command(struct session *s, const char *text, size_t n, struct rides *rides,
                          bool is_borrowed);

@@ -7,6 +7,8 @@
 #include "qmp/message.h"
 #include "rule/shortcut.h"
 
+enum { PLANNED_SPARE_BYTES = 512 }; /* enough for most messages */
+
 /* of a session whose observer wants it */
 static void tell(struct session *s, enum side from, const struct shortcut *shortcut,
                  const char *text, size_t n, const struct buffer *to) {
@@ -96,8 +98,8 @@ static int note(struct session *s, const struct shortcut *shortcut, const char *
 /* what a plan makes of it goes to the server.  Return: 0, -ENOMEM, PLANNED_E_NOT */
 static int send(struct session *s, const struct shortcut *shortcut, const char *text, size_t n,
                 size_t n_eol, const struct frame *frame, const struct plan_id *id) {
-    char room[512];
-    _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
+    char spare[PLANNED_SPARE_BYTES];
+    _cleanup_(buffer_deinit) struct buffer to = session_take(s, spare, sizeof(spare));
     struct rides none = RIDES_INIT;
     struct plan_result result;
     int r;
@@ -116,7 +118,8 @@ static int send(struct session *s, const struct shortcut *shortcut, const char *
     if (r < 0 || to.failed)
         return -ENOMEM;
     s->n_sent += !id;
-    return session_send_command(s, to.data, to.n, &none, false);
+    return s->compact.is_on ? session_send_command(s, to.data, to.n, &none, false)
+                            : session_give(s, SIDE_SERVER, &to);
 }
 
 int planned_command(struct session *s, const char *text, size_t n, size_t n_eol,
@@ -164,8 +167,8 @@ int planned_wake_all(struct session *s) {
 }
 
 int planned_reply(struct session *s, struct task *t, const char *text, size_t n) {
-    char room[512];
-    _cleanup_(buffer_deinit) struct buffer to = buffer_in(room, sizeof(room));
+    char spare[PLANNED_SPARE_BYTES];
+    _cleanup_(buffer_deinit) struct buffer to = session_take(s, spare, sizeof(spare));
     struct plan_id id = {t->id.n > 0 ? t->id.data : NULL, t->id.n};
     struct plan_result result;
     int r = PLAN_E_READ;
@@ -190,7 +193,7 @@ int planned_reply(struct session *s, struct task *t, const char *text, size_t n)
     task_free(s, t);
     buffer_append(&to, "\r\n", 2);
     r = buffer_status(&to);
-    return r < 0 ? r : out_copy(&s->out[SIDE_CLIENT], to.data, to.n);
+    return r < 0 ? r : session_give(s, SIDE_CLIENT, &to);
 }
 
 /* may the next reply be taken, if it is the one, with nothing before or behind it to be thought of? */

@@ -45,6 +45,10 @@ int session_new(struct program *program, const struct limits *limits, trace_fn t
     return 0;
 }
 
+void session_lend(struct session *s, struct buffer *room) {
+    s->room = room;
+}
+
 struct session *session_free(struct session *s) {
     if (!s)
         return NULL;
@@ -101,6 +105,23 @@ void session_trace_passed(struct session *s, enum side from, const char *text, s
         session_trace(s, TRACE_PASSED, (int)from, NULL, text, n, NULL, 0, NULL);
 }
 
+struct buffer session_take(const struct session *s, char *spare, size_t n_spare) {
+    struct buffer *room = s->room;
+
+    return room && room->cap - room->n >= n_spare
+               ? buffer_in(room->data + room->n, room->cap - room->n)
+               : buffer_in(spare, n_spare);
+}
+
+int session_give(struct session *s, enum side to, struct buffer *b) {
+    struct buffer *room = s->room;
+
+    if (!room || b->data != room->data + room->n)
+        return out_copy(&s->out[to], b->data, b->n);
+    room->n += b->n;
+    return out_borrow(&s->out[to], b->data, b->n);
+}
+
 int session_select(struct session *s, const struct version *server,
                    const struct selection_commands *commands) {
     struct selection *selection;
@@ -121,6 +142,7 @@ int session_select(struct session *s, const struct version *server,
     selection_unref(s->engine.selection);
     s->engine.selection = selection;
     s->shortcut = NULL;
+    s->passing = NULL;
     s->n_changes++;
     return 0;
 }
@@ -427,6 +449,14 @@ bool session_wants(const struct session *s, enum side from) {
     return from == SIDE_SERVER ||
            s->n_deferred_bytes + s->input[from].tail.n <= s->limits.max_held_bytes ||
            !session_is_blocked(s);
+}
+
+bool session_is_at_ease(const struct session *s) {
+    const struct input *client = &s->input[SIDE_CLIENT], *server = &s->input[SIDE_SERVER];
+
+    return out_is_empty(&s->out[SIDE_CLIENT]) && out_is_empty(&s->out[SIDE_SERVER]) &&
+           s->n_in_flight <= s->limits.max_pending && s->n_queue == 0 && s->n_deferred_bytes == 0 &&
+           client->tail.n == 0 && !client->has_ended && !server->has_ended;
 }
 
 bool session_is_finished(const struct session *s, enum side to) {

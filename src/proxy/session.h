@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/buffer.h"
 #include "base/fds.h"
 #include "base/out.h"
 #include "proxy/limits.h"
@@ -69,6 +70,15 @@ int session_tell_active(struct session *s);
 /* from now on, send commands without what the server does not need (compact.h) */
 void session_compact(struct session *s);
 
+/*
+ * session_lend() - let it write what it makes of input into @room, and send it from there
+ * @room: the caller's, of a fixed size (buffer_in()); many sessions may share
+ *        it.  What is written there stays until the outs are empty or settled,
+ *        as what passes does; then the caller clears it.  Without one, or when
+ *        it is full, memory is taken for each message.
+ */
+void session_lend(struct session *s, struct buffer *room);
+
 /* everything held is dropped and its fds are closed.  Return: NULL */
 struct session *session_free(struct session *s);
 
@@ -97,6 +107,12 @@ struct out *session_out(struct session *s, enum side to);
 
 /* is more input from @from wanted now?  No while the other side is slow (limits.max_out_bytes) */
 bool session_wants(const struct session *s, enum side from);
+
+/*
+ * is input wanted from both sides, and nothing to be sent?  So it is after most
+ * messages, and this tells sooner.  Return: false: ask for each
+ */
+bool session_is_at_ease(const struct session *s);
 
 /* is nothing to come towards @to but what stands in its out?  Then shut it down once that is sent */
 bool session_is_finished(const struct session *s, enum side to);

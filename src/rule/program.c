@@ -231,6 +231,13 @@ struct program_uses program_find(const struct program *p, enum program_role role
     return (struct program_uses){e->use, e->is_used ? e->n_use : 0};
 }
 
+const char *program_name(const struct program *p, enum program_role role, const char *name,
+                         size_t n_name) {
+    const struct name_entry *e = find_slot(p, role, name, n_name);
+
+    return e->is_used ? e->name : NULL;
+}
+
 bool program_may_mention(const struct program *p, const char *name, size_t n_name) {
     uint32_t hash = hash_name(name, n_name);
 

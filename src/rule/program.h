@@ -104,6 +104,10 @@ struct program_uses {
 struct program_uses program_find(const struct program *p, enum program_role role, const char *name,
                                  size_t n_name);
 
+/* Return: @name as the rules have it, which stays as long as @p; NULL: they do not mention it as that */
+const char *program_name(const struct program *p, enum program_role role, const char *name,
+                         size_t n_name);
+
 /*
  * program_may_mention() - is it worth while to look for @name?
  * Most messages have a name that no rule knows: this says so by a look at one bit.

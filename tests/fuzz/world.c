@@ -91,14 +91,17 @@ void world_after_input(struct world *w, int r) {
 
 void world_feed(struct world *w, enum side from, const void *text, size_t n) {
     struct fds fds = FDS_INIT;
+    struct buffer room;
     char *copy;
     int r;
 
     if (n == 0 || w->has_ended[from] || !session_wants(w->session, from))
         return;
-    copy = malloc(n);
+    copy = malloc(n + WORLD_ROOM_BYTES);
     FUZZ_CHECK(copy);
     memcpy(copy, text, n);
+    room = buffer_in(copy + n, WORLD_ROOM_BYTES);
+    session_lend(w->session, &room);
     add_mark(&w->in[from], w->n_next_fds);
     open_fds(w, &fds);
     buffer_append(&w->in[from].text, text, n);
@@ -106,6 +109,7 @@ void world_feed(struct world *w, enum side from, const void *text, size_t n) {
     r = w->ways->feed(w, from, copy, n, &fds);
     FUZZ_CHECK(fds_is_empty(&fds));
     world_after_input(w, r);
+    session_lend(w->session, NULL);
     check_limits(w);
     free(copy);
 }

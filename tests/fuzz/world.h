@@ -14,6 +14,7 @@
 #include "session-rules.h"
 
 enum { WORLD_MAX_COMMANDS = 400, WORLD_MAX_MARKS = 4096, WORLD_MAX_TICKS = 100000 };
+enum { WORLD_ROOM_BYTES = 700 }; /* lent to a session: for one message, mostly */
 
 enum world_play { WORLD_BARE, WORLD_WILD, WORLD_GOOD, _WORLD_PLAY_N };
 

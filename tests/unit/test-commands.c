@@ -33,6 +33,9 @@ static const char *const pieces[] = {
     "{'execute': 'a', 'id': 1.5}\r\n",
     "{\"execute\": \"old\", \"id\": 2}\r\n",
     "{\"execute\": \"o\\u006cd\"}\r\n",
+    "{\"execute\": \"new\", \"id\": 4}\r\n",
+    "{\"exec-oob\": \"new\"}\r\n",
+    "{\"execute\": \"new\", \"execute\": \"old\"}\r\n",
     "{\"exec\\u0075te\": \"old\"}\r\n",
     "{\"execute\": \"r\"}\r\n",
     "{\"execute\": \"lost\", \"id\": {\"a\": 1}}\r\n",
@@ -255,6 +258,38 @@ TEST(commands, that_pass_leave_in_one_borrowed_piece) {
     session_free(s);
     heard_deinit(&h);
     program_unref(p.program);
+}
+
+TEST(commands, that_pass_though_rules_mention_them_do_so_only_while_those_rest) {
+    static const char versioned[] =
+        "{\"qmp-shim-rules\": 1, \"name\": \"t\", \"rules\": [{\"name\": \"event\", \"old\": {\"event\": \"OLD\"}, \"new\": {\"event\": \"NEW\"}}, "
+        "{\"name\": \"late\", \"new-since\": \"5.0\", "
+        "\"old\": {\"execute\": \"old\"}, \"new\": {\"execute\": \"new\"}}]}";
+    static const char before[] =
+        "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 4}}, \"capabilities\": []}}\r\n";
+    static const char command[] = "{\"execute\": \"old\"}\r\n", reply[] = "{\"return\": {}}\r\n";
+    struct limits limits = LIMITS_DEFAULT;
+    struct program *program = load(versioned);
+    struct heard h = {.has_rules = true};
+    struct session *s = NULL;
+
+    cr_assert(eq(int, session_new(program, &limits, on_trace, &h, &s), 0));
+    negotiate(s, plain_hello, &h);
+    feed(s, SIDE_SERVER, before, strlen(before), &h);
+    for (size_t i = 0; i < 3; i++) {
+        buffer_clear(&h.text[SIDE_SERVER]);
+        feed(s, SIDE_CLIENT, command, strlen(command), &h);
+        cr_assert(
+            ne(ptr, memmem(h.text[SIDE_SERVER].data, h.text[SIDE_SERVER].n, "\"old\"", 5), NULL));
+        feed(s, SIDE_SERVER, reply, strlen(reply), &h);
+    }
+    feed(s, SIDE_SERVER, greeting, strlen(greeting), &h);
+    buffer_clear(&h.text[SIDE_SERVER]);
+    feed(s, SIDE_CLIENT, command, strlen(command), &h);
+    cr_assert(ne(ptr, memmem(h.text[SIDE_SERVER].data, h.text[SIDE_SERVER].n, "\"new\"", 5), NULL));
+    session_free(s);
+    heard_deinit(&h);
+    program_unref(program);
 }
 
 TEST(commands, that_pass_are_told_of_only_while_that_is_wanted) {

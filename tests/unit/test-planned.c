@@ -64,10 +64,20 @@ static struct program *load(const struct program_source *sources, size_t n, enum
     return program;
 }
 
+enum { ROOM_BYTES = 700 }; /* for one message, mostly */
+
+static uint64_t chance;
+
+static size_t pick(size_t n) {
+    chance = chance * 6364136223846793005 + 1442695040888963407;
+    return (size_t)(chance >> 33) % n;
+}
+
 /* --- two sessions --- */
 
 struct way {
     struct session *s;
+    struct buffer room;
     struct buffer told, out[2];
 };
 
@@ -109,10 +119,13 @@ static void assert_same(const struct buffer *a, const struct buffer *b, const st
 static void feed(struct pair *p, enum side from, const struct buffer *text) {
     for (size_t i = 0; i < 2; i++) {
         struct way *w = &p->way[i];
-        char *copy = malloc(text->n);
+        size_t n_room = i == 0 ? pick(3) * ROOM_BYTES : 0;
+        char *copy = malloc(text->n + n_room);
 
         cr_assert(ne(ptr, copy, NULL));
         memcpy(copy, text->data, text->n);
+        w->room = buffer_in(copy + text->n, n_room);
+        session_lend(w->s, n_room > 0 ? &w->room : NULL);
         cr_assert(
             eq(int, session_feed(w->s, from, copy, text->n, NULL, (struct session_time){1, 0}), 0));
         drain(w, SIDE_SERVER);
@@ -193,13 +206,6 @@ static void end(struct pair *p) {
 }
 
 /* --- messages --- */
-
-static uint64_t chance;
-
-static size_t pick(size_t n) {
-    chance = chance * 6364136223846793005 + 1442695040888963407;
-    return (size_t)(chance >> 33) % n;
-}
 
 static void put_any_value(struct buffer *b) {
     static const char *const values[] = {
