@@ -130,6 +130,21 @@ static inline size_t block_end(size_t depth, uint64_t opens, uint64_t closes) {
     return 0;
 }
 
+/* of a block, those outside of strings */
+struct brackets {
+    uint64_t opens, all;
+    size_t n_opens, n;
+};
+
+/* a macro, because the machine it is compiled for is the caller's */
+#define brackets_outside(opening, closing, inside)                                                 \
+    ({                                                                                             \
+        uint64_t opens_ = (opening) & ~(inside), all_ = ((opening) | (closing)) & ~(inside);       \
+                                                                                                   \
+        (struct brackets){opens_, all_, (size_t)__builtin_popcountll(opens_),                      \
+                          (size_t)__builtin_popcountll(all_)};                                     \
+    })
+
 /* the first @n bytes of a block that has no more: behind them is nothing */
 static inline struct block block_first(struct block b, size_t n) {
     uint64_t bits = ((uint64_t)1 << n) - 1;
@@ -154,54 +169,77 @@ static inline struct block block_last(struct block b, size_t n) {
  * A macro of functions, because those that calculate must be compiled for
  * the same machine as those that load.
  */
-#define SCAN_DEFINE_WAY(way, target)                                                               \
-    target static inline size_t way##_block(struct state *s, struct block b, size_t n) {           \
-        uint64_t inside, opens, closes, escaped;                                                   \
-        bool is_escaped = s->is_escaped;                                                           \
-                                                                                                   \
-        if (__builtin_expect(b.backslashes != 0 || is_escaped, false)) {                           \
-            escaped = block_escaped(b.backslashes, &is_escaped);                                   \
-            b.quotes &= ~escaped;                                                                  \
-            is_escaped = n < SCAN_BLOCK ? escaped >> n & 1 : is_escaped;                           \
-        }                                                                                          \
-        inside = way##_prefix_xor(b.quotes) ^ s->inside;                                           \
-        if (__builtin_expect((b.backslashes & ~inside) != 0, false))                               \
-            return 0;                                                                              \
-        opens = b.opens & ~inside;                                                                 \
-        closes = b.closes & ~inside;                                                               \
-        if (__builtin_expect(way##_may_end(s->depth, opens, closes), false)) {                     \
-            size_t n_end = block_end(s->depth, opens, closes);                                     \
-                                                                                                   \
-            if (n_end > 0) {                                                                       \
-                *s = (struct state){.depth = 0};                                                   \
-                return n_end;                                                                      \
-            }                                                                                      \
-        }                                                                                          \
-        s->depth += (size_t)__builtin_popcountll(opens) - (size_t)__builtin_popcountll(closes);    \
-        s->inside = 0 - (inside >> 63);                                                            \
-        s->is_escaped = is_escaped;                                                                \
-        return n;                                                                                  \
-    }                                                                                              \
-                                                                                                   \
-    target static inline struct block way##_rest(const char *text, size_t at, size_t n) {          \
-        char rest[SCAN_BLOCK];                                                                     \
-                                                                                                   \
-        if (n >= SCAN_BLOCK)                                                                       \
-            return block_last(way##_load(text + n - SCAN_BLOCK), n - at);                          \
-        memcpy(rest, text + at, n - at);                                                           \
-        return block_first(way##_load(rest), n - at);                                              \
-    }                                                                                              \
-                                                                                                   \
-    target static size_t way##_nested(struct scan *scan, const char *text, size_t at, size_t n) {  \
-        struct state s = {scan->depth, 0 - (uint64_t)scan->is_in_string, scan->is_escaped};        \
-        size_t n_step = SIZE_MAX;                                                                  \
-                                                                                                   \
-        while (n - at >= SCAN_BLOCK && s.depth > 0 && n_step > 0)                                  \
-            at += n_step = way##_block(&s, way##_load(text + at), SCAN_BLOCK);                     \
-        if (at < n && s.depth > 0 && n_step > 0)                                                   \
-            at += n_step = way##_block(&s, way##_rest(text, at, n), n - at);                       \
-        *scan = (struct scan){s.depth, s.inside & 1, s.is_escaped};                                \
-        return n_step > 0 ? at : plain_nested(scan, text, at, n);                                  \
+#define SCAN_DEFINE_WAY(way, target)                                                                        \
+    target static inline size_t way##_block(struct state *s, struct block b, size_t n) {                    \
+        bool is_escaped = s->is_escaped;                                                                    \
+        uint64_t inside, escaped;                                                                           \
+        struct brackets k;                                                                                  \
+        size_t n_end;                                                                                       \
+                                                                                                            \
+        if (__builtin_expect(b.backslashes != 0 || is_escaped, false)) {                                    \
+            escaped = block_escaped(b.backslashes, &is_escaped);                                            \
+            b.quotes &= ~escaped;                                                                           \
+            is_escaped = n < SCAN_BLOCK ? escaped >> n & 1 : is_escaped;                                    \
+        }                                                                                                   \
+        inside = way##_prefix_xor(b.quotes) ^ s->inside;                                                    \
+        if (__builtin_expect((b.backslashes & ~inside) != 0, false))                                        \
+            return 0;                                                                                       \
+        k = brackets_outside(b.opens, b.closes, inside);                                                    \
+        n_end = block_end(s->depth, b.opens & ~inside, b.closes & ~inside);                                 \
+        if (n_end > 0) {                                                                                    \
+            *s = (struct state){.depth = 0};                                                                \
+            return n_end;                                                                                   \
+        }                                                                                                   \
+        s->depth += 2 * k.n_opens - k.n;                                                                    \
+        s->inside = 0 - (inside >> 63);                                                                     \
+        s->is_escaped = is_escaped;                                                                         \
+        return n;                                                                                           \
+    }                                                                                                       \
+                                                                                                            \
+    target static inline struct block way##_rest(const char *text, size_t at, size_t n) {                   \
+        char rest[SCAN_BLOCK];                                                                              \
+                                                                                                            \
+        if (n >= SCAN_BLOCK)                                                                                \
+            return block_last(way##_load(text + n - SCAN_BLOCK), n - at);                                   \
+        memcpy(rest, text + at, n - at);                                                                    \
+        return block_first(way##_load(rest), n - at);                                                       \
+    }                                                                                                       \
+                                                                                                            \
+    /* whole blocks as most are: without a backslash, and not the one with the end.  Return: behind them */ \
+    target static inline size_t way##_usual(struct state *state, const char *text, size_t at,               \
+                                            size_t n) {                                                     \
+        struct state s = *state;                                                                            \
+                                                                                                            \
+        for (; n - at >= SCAN_BLOCK; at += SCAN_BLOCK) {                                                    \
+            struct block b = way##_load(text + at);                                                         \
+            uint64_t inside = way##_prefix_xor(b.quotes) ^ s.inside;                                        \
+            struct brackets k = brackets_outside(b.opens, b.closes, inside);                                \
+                                                                                                            \
+            if (__builtin_expect(b.backslashes != 0, false) ||                                              \
+                (__builtin_expect((int64_t)s.depth <= way##_lowest(&k), false) &&                           \
+                 block_end(s.depth, k.opens, k.all ^ k.opens) > 0))                                         \
+                break;                                                                                      \
+            s.depth += 2 * k.n_opens - k.n;                                                                 \
+            s.inside = 0 - (inside >> 63);                                                                  \
+        }                                                                                                   \
+        *state = s;                                                                                         \
+        return at;                                                                                          \
+    }                                                                                                       \
+                                                                                                            \
+    target static size_t way##_nested(struct scan *scan, const char *text, size_t at, size_t n) {           \
+        struct state s = {scan->depth, 0 - (uint64_t)scan->is_in_string, scan->is_escaped};                 \
+        size_t n_step = SIZE_MAX;                                                                           \
+                                                                                                            \
+        while (n - at >= SCAN_BLOCK && s.depth > 0 && n_step > 0) {                                         \
+            if (!s.is_escaped)                                                                              \
+                at = way##_usual(&s, text, at, n);                                                          \
+            if (n - at >= SCAN_BLOCK)                                                                       \
+                at += n_step = way##_block(&s, way##_load(text + at), SCAN_BLOCK);                          \
+        }                                                                                                   \
+        if (at < n && s.depth > 0 && n_step > 0)                                                            \
+            at += n_step = way##_block(&s, way##_rest(text, at, n), n - at);                                \
+        *scan = (struct scan){s.depth, s.inside & 1, s.is_escaped};                                         \
+        return n_step > 0 ? at : plain_nested(scan, text, at, n);                                           \
     }
 
 /* SSE2: every x86-64 has it */
@@ -243,9 +281,8 @@ static inline uint64_t sse2_prefix_xor(uint64_t bits) {
     return bits;
 }
 
-static inline bool sse2_may_end(size_t depth, uint64_t opens, uint64_t closes) {
-    (void)opens;
-    return depth <= (size_t)__builtin_popcountll(closes);
+static inline int64_t sse2_lowest(const struct brackets *k) {
+    return (int64_t)(k->n - k->n_opens);
 }
 
 static bool sse2_is_there(void) {
@@ -258,15 +295,19 @@ SCAN_DEFINE_WAY(sse2, )
  * BMI2: whether the end is in the block is a question that the number of its
  * brackets leaves open for every third block, at random, and a processor that
  * guesses wrong has lost more than the answer costs.  So put the brackets
- * together, a bit each, and look up how deep eight of them go down.
+ * together, a bit each, and look up how deep they go down.
  */
 
 #define SCAN_BMI2 __attribute__((target("pclmul,popcnt,bmi,bmi2")))
 
-/* by eight brackets, the first is the lowest bit, 1 opens: how far they go down at most; less than 0: above */
-static const int8_t lowest_table[256] = {
-    8, 6,  6, 4,  6, 4,  4, 2,  6, 4,  4, 2,  4, 2,  2, 0,  6, 4,  4, 2,  4, 2,  2, 0,  4, 2,
-    2, 0,  2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,  1, -1, 4, 2,  2, 0,
+/*
+ * By up to seven brackets, the first is the lowest bit, 1 opens, and a 1 above
+ * the last: how far they go down at most; less than 0: above.
+ */
+enum { LOWEST_MAX_BRACKETS = 7 };
+static const int8_t lowest_table[1 << (LOWEST_MAX_BRACKETS + 1)] = {
+    0, -1, 1, -1, 2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,
+    1, -1, 2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,
     2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,
     1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1,
     3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 7, 5,
@@ -277,14 +318,12 @@ static const int8_t lowest_table[256] = {
     1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1,
 };
 
-SCAN_BMI2 static inline bool bmi2_may_end(size_t depth, uint64_t opens, uint64_t closes) {
-    uint64_t brackets = opens | closes, order = _pext_u64(opens, brackets);
-    size_t n = (size_t)__builtin_popcountll(brackets);
+SCAN_BMI2 static inline int64_t bmi2_lowest(const struct brackets *k) {
+    uint64_t order = _pext_u64(k->opens, k->all);
 
-    if (__builtin_expect(n > 8, false))
-        return depth <= (size_t)__builtin_popcountll(closes);
-    order |= (uint64_t)-1 << n; /* behind the last one, it only goes up */
-    return (int64_t)depth <= lowest_table[order & 255];
+    if (__builtin_expect(k->n > LOWEST_MAX_BRACKETS, false))
+        return (int64_t)(k->n - k->n_opens);
+    return lowest_table[order | (uint64_t)1 << k->n];
 }
 
 /* the carry-less product of the bits and of all ones is their prefix XOR */
@@ -320,7 +359,7 @@ SCAN_AVX2 static inline struct block avx2_load(const char *text) {
 }
 
 #define avx2_prefix_xor bmi2_prefix_xor
-#define avx2_may_end bmi2_may_end
+#define avx2_lowest bmi2_lowest
 
 static bool avx2_is_there(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
@@ -347,7 +386,7 @@ SCAN_AVX512 static inline struct block avx512_load(const char *text) {
 }
 
 #define avx512_prefix_xor bmi2_prefix_xor
-#define avx512_may_end bmi2_may_end
+#define avx512_lowest bmi2_lowest
 
 static bool avx512_is_there(void) {
     return avx2_is_there() && __builtin_cpu_supports("avx512bw") &&
