@@ -16,7 +16,7 @@ static void segment_free(struct out *o, struct out_segment *g) {
         free(g);
         return;
     }
-    o->is_first_used = false; /* and empty, for the next time */
+    o->first.is_used = false; /* and empty, for the next time */
     g->n = 0;
     g->is_borrowed = false;
 }
@@ -25,20 +25,19 @@ static void segment_free(struct out *o, struct out_segment *g) {
 static struct out_segment *segment_new(struct out *o) {
     struct out_segment *g = &o->first;
 
-    if (o->is_first_used) {
+    if (o->first.is_used) {
         g = malloc(sizeof(*g)); /* sooner than calloc() */
         if (g)
             *g = (struct out_segment){.n = 0};
         return g;
     }
-    o->is_first_used = true;
+    o->first.is_used = true;
     return g;
 }
 
 void out_init(struct out *o) {
     list_init(&o->segments);
     o->first = (struct out_segment){.n = 0};
-    o->is_first_used = false;
     o->n_bytes = 0;
     o->next = (struct fds)FDS_INIT;
 }

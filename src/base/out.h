@@ -23,15 +23,15 @@ struct out_segment {
     size_t n;
     struct buffer own; /* where @text points to, unless it is borrowed */
     bool is_borrowed;
+    bool is_used;   /* of the one that costs no malloc() */
     struct fds fds; /* ride on the first byte */
 };
 
 struct out {
     struct list segments;
     struct out_segment first; /* is enough for most, and costs no malloc() */
-    bool is_first_used;
-    size_t n_bytes;  /* waiting, all segments */
-    struct fds next; /* ride on the next byte that is pushed */
+    size_t n_bytes;           /* waiting, all segments */
+    struct fds next;          /* ride on the next byte that is pushed */
 };
 
 void out_init(struct out *o);

@@ -104,7 +104,7 @@ static size_t conn_drop(struct conn *c, const struct out *out) {
 
 static void conn_fail(struct conn *c, int error) {
     if (!c->error)
-        c->error = error;
+        c->error = (uint16_t)error;
 }
 
 /* Has the peer closed its socket, rather than half of it? */

@@ -62,10 +62,10 @@ typedef void (*conn_closed_fn)(struct conn *c);
 struct conn {
     struct poller *poller;
     struct poller_watch watch;
-    int fd;        /* -1: not open */
-    int error;     /* errno of the first failed call, for the log; 0: none */
-    bool is_exact; /* look before reading, so that fds come out with the message they came with */
-    bool is_near;  /* fds are in the queue */
+    int fd;         /* -1: not open */
+    uint16_t error; /* errno of the first failed call, for the log; 0: none */
+    bool is_exact;  /* look before reading, so that fds come out with the message they came with */
+    bool is_near;   /* fds are in the queue */
     uint8_t
         n_alone; /* so many reads in a row brought one message and no fds; no more than CONN_TRUST */
     bool is_ended;   /* the peer sends no more: conn_receive() said so */

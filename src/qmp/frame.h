@@ -102,7 +102,7 @@ struct frame_reader {
     uint8_t key;        /* what the value at the top level is for (enum key) */
     uint8_t n_key_text; /* length of that key; no more than one above what key_text has */
     char key_text[8];   /* as long as the longest key that matters */
-    enum frame_source source;
+    uint8_t source;     /* enum frame_source */
 
     union {
         size_t depth;     /* server: brackets open */
