@@ -31,6 +31,9 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+# a shell's background jobs ignore it, and so would all that is started here
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # how many times longer everything takes here than on a machine of one's own
 STRETCH = max(1.0, os.getloadavg()[0] / os.cpu_count())
 # for one wait; only a broken program ever takes that long
