@@ -80,16 +80,18 @@ static void write_sent(void *userdata, const struct exchanged *x) {
 }
 
 static void write_came(struct casewriter *w, const struct record *r) {
-    size_t n_blanks = strspn(r->text, " \t\r\n");
+    _cleanup_(freep) char *text = exchange_trimmed(r->text, r->n_text);
 
-    if (n_blanks == r->n_text && !r->fds)
+    if (!text)
+        w->text.failed = true;
+    if (!text || (!*text && r->n_text == strspn(r->text, " \t\r\n") && !r->fds))
         return;
     if (r->ms > w->last_ms)
         buffer_printf(&w->text, "after %llums\n", (unsigned long long)(r->ms - w->last_ms));
     w->last_ms = r->ms;
     buffer_append_string(&w->text, r->side == SIDE_CLIENT ? "client> " : "qemu> ");
     if (is_json(w, r->text))
-        write_line(&w->text, r->text + n_blanks, strlen(r->text + n_blanks));
+        write_line(&w->text, text, strlen(text));
     else
         write_raw(&w->text, r->text, r->n_text);
     write_fds(&w->text, r->fds);

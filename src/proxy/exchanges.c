@@ -122,8 +122,7 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Return: a copy without blanks around it, NUL-terminated; NULL: none or out of memory */
-static char *trimmed(const char *text, size_t n) {
+char *exchange_trimmed(const char *text, size_t n) {
     while (text && n > 0 && is_blank(text[0]))
         text++, n--;
     while (text && n > 0 && is_blank(text[n - 1]))
@@ -134,7 +133,7 @@ static char *trimmed(const char *text, size_t n) {
 /* Return: 0 or -ENOMEM; what @to held is freed */
 static int set_text(char **to, const char *text, size_t n) {
     free(*to);
-    *to = trimmed(text, n);
+    *to = exchange_trimmed(text, n);
     return *to || !text ? 0 : -ENOMEM;
 }
 
@@ -172,7 +171,7 @@ static int add_open(struct exchanges *e, const struct record *r, enum exchange_k
 
 /* Return: what came from @from as @text and is not told yet; NULL too if @text is, as a trace may have it */
 static struct exchanged *find_came(struct exchanges *e, int from, const char *text, size_t n) {
-    _cleanup_(freep) char *wanted = trimmed(text, n);
+    _cleanup_(freep) char *wanted = exchange_trimmed(text, n);
 
     e->is_starved = e->is_starved || (text && !wanted);
     list_for_each(i, &e->open) {
@@ -212,7 +211,7 @@ static struct exchanged *find_going(struct exchanges *e, int to, const char *tex
 
 static int add_came(struct exchanges *e, const struct record *r) {
     struct exchanged *x;
-    char *text = trimmed(r->text, r->n_text);
+    char *text = exchange_trimmed(r->text, r->n_text);
     int y;
 
     if (!text)
@@ -273,7 +272,7 @@ static int add_end(struct exchanges *e, const struct record *r, enum exchange_ki
 
 /* about a message that goes on */
 static int add_remark(struct exchanges *e, const struct record *r) {
-    _cleanup_(freep) char *text = trimmed(r->text, r->n_text);
+    _cleanup_(freep) char *text = exchange_trimmed(r->text, r->n_text);
     struct exchanged *x = find_came(e, r->side, r->text, r->n_text);
 
     if (!x && text)
@@ -286,7 +285,7 @@ static int add_remark(struct exchanges *e, const struct record *r) {
 }
 
 static int add_sent(struct exchanges *e, const struct record *r) {
-    _cleanup_(freep) char *text = trimmed(r->text, r->n_text);
+    _cleanup_(freep) char *text = exchange_trimmed(r->text, r->n_text);
     struct exchanged *x;
     int y = 0;
 

@@ -78,6 +78,9 @@ struct exchange_label {
 };
 struct exchange_label exchange_label(const char *text, int from);
 
+/* Return: a copy without the blanks around it, to be freed; NULL: none or out of memory */
+char *exchange_trimmed(const char *text, size_t n);
+
 /* its id as it stands there; empty: none.  Return: to be freed; NULL when out of memory */
 char *exchange_id(const char *text, int from);
 

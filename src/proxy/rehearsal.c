@@ -186,10 +186,13 @@ static int say_reply(struct rehearsal *r, const char *text, struct buffer *b) {
     return x < 0 ? x : buffer_status(b);
 }
 
-/* a message's line end came with the next one, and some peers wait for it */
+/* a message's line end came with it or with the next one, and some peers wait for it */
 static int say(struct rehearsal *r, struct line *line, struct buffer *b, size_t *ret_n_fds) {
-    const char *text = line->text.data + strspn(line->text.data, " \t\r\n");
+    _cleanup_(freep) char *text = exchange_trimmed(line->text.data, line->text.n);
     int x = 0;
+
+    if (!text)
+        return -ENOMEM;
 
     *ret_n_fds = line->n_fds;
     if (r->played == SIDE_SERVER && is_reply(text)) {

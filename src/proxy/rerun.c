@@ -281,13 +281,17 @@ static int pass_time(struct played *s, const struct record *r) {
 }
 
 static int play_what_came(struct played *s, const struct record *r) {
-    size_t n_blanks = strspn(r->text, " \t\r\n");
-    enum frame_kind kind = exchange_label(r->text + n_blanks, r->side).kind;
+    _cleanup_(freep) char *text = exchange_trimmed(r->text, r->n_text);
+    enum frame_kind kind;
+
+    if (!text)
+        return -ENOMEM;
+    kind = exchange_label(text, r->side).kind;
 
     if (r->is_blanked && r->n_text == 0)
         s->rerun->counts.n_blanked++;
     if (r->side == SIDE_SERVER && !r->is_part && (kind == FRAME_RETURN || kind == FRAME_ERROR))
-        return play_reply(s, r->text + n_blanks);
+        return play_reply(s, text);
     return send_bytes(s, (enum side)r->side, r->text, r->n_text, rerun_count_fds(r->fds));
 }
 

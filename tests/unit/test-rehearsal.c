@@ -63,6 +63,20 @@ static void hears(struct scene *s, const char *text) {
 #define CAME RECORD_CAME
 #define SENT RECORD_OF(TRACE_SENT)
 
+TEST(rehearsal, a_line_end_recorded_with_its_message_is_not_said_twice) {
+    struct scene s;
+
+    scene_init(&s, SIDE_SERVER);
+    add(&s, RECORD_CAME, SIDE_SERVER, "\r\n{\"event\": \"STOP\"}\r\n");
+    add(&s, RECORD_OF(TRACE_SENT), SIDE_SERVER, "{\"execute\": \"stop\", \"id\": 1}\r\n");
+    add(&s, RECORD_CAME, SIDE_SERVER, "{\"return\": {}, \"id\": 1}\r\n");
+    says(&s, "{\"event\": \"STOP\"}\r\n");
+    says(&s, "");
+    hears(&s, "{\"execute\": \"stop\", \"id\": \"a\"}");
+    says(&s, "{\"return\": {}, \"id\": \"a\"}\r\n");
+    scene_deinit(&s);
+}
+
 TEST(rehearsal, a_reply_waits_for_its_command_and_gets_the_live_id) {
     struct scene s;
 
