@@ -28,14 +28,13 @@ static int64_t wall_us(void) {
  * millisecond; for all else that of the poller will do.
  */
 static struct session_time pair_time(struct pair *p) {
-    bool is_recorded = p->shared->recording->is_on;
+    struct recording *recording = p->shared->recording;
 
-    if (is_recorded)
-        uv_update_time(p->shared->loop);
-    p->time = (struct session_time){
-        .now_ms = uv_now(p->shared->loop),
-        .wall_us = is_recorded || session_needs_wall(p->session) ? wall_us() : 0,
-    };
+    p->time = (struct session_time){.now_ms = uv_now(p->shared->loop)};
+    if (recording->is_on || session_needs_wall(p->session))
+        p->time.wall_us = wall_us();
+    if (recording->is_on)
+        p->time.now_ms = recording_clock(recording, p->time.now_ms, p->time.wall_us);
     return p->time;
 }
 

@@ -14,6 +14,20 @@ void recording_init(struct recording *r, uv_loop_t *loop, const struct log *log)
     r->timer.data = r;
 }
 
+uint64_t recording_clock(struct recording *r, uint64_t loop_ms, int64_t wall_us) {
+    uint64_t since_ms;
+
+    if (loop_ms != r->loop_ms) {
+        r->loop_ms = loop_ms;
+        r->loop_us = wall_us;
+    }
+    since_ms = wall_us > r->loop_us ? (uint64_t)(wall_us - r->loop_us) / 1000 : 0;
+    loop_ms += since_ms < RECORDING_TICK_MS ? since_ms : RECORDING_TICK_MS;
+    if (loop_ms > r->now_ms)
+        r->now_ms = loop_ms;
+    return r->now_ms;
+}
+
 /* ---- lines ---- */
 
 static void set_time(struct record *record) {
@@ -35,7 +49,7 @@ static int write_header(struct recording *r, bool is_continued) {
 
     set_time(&header);
     buffer_clear(&r->line);
-    return record_write(&header, &r->line);
+    return record_write(&header, &r->head, &r->line);
 }
 
 static bool has_begun(const struct recording *r) {
@@ -61,7 +75,7 @@ static int write_loss(struct recording *r) {
 
     set_time(&lost);
     buffer_clear(&r->line);
-    return record_write(&lost, &r->line);
+    return record_write(&lost, &r->head, &r->line);
 }
 
 static void drop(struct recording *r, struct follower *f) {
@@ -143,7 +157,7 @@ void recording_write(struct recording *r, const struct record *record) {
     if (!is_filed)
         buffer_clear(b);
     at = b->n;
-    if (record_write(record, b) < 0) {
+    if (record_write(record, &r->head, b) < 0) {
         b->n = at; /* half a line */
         b->failed = false;
         log_write(r->log, LOG_LEVEL_ERROR, "out of memory, a record is missing in the trace");

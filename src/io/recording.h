@@ -22,6 +22,7 @@
 
 enum {
     RECORDING_FLUSH_MS = 50,
+    RECORDING_TICK_MS = 10,               /* of the loop's clock */
     RECORDING_MAX_BEHIND_BYTES = 8 << 20, /* that one who follows has not read yet */
 };
 
@@ -52,6 +53,9 @@ struct recording {
     struct tracefile file;
     struct list followers;
     size_t n_followers;
+    struct record_head head;
+    uint64_t loop_ms, now_ms; /* see recording_clock() */
+    int64_t loop_us;
     struct buffer line;    /* this record */
     struct buffer waiting; /* for those who follow */
     uv_timer_t timer;      /* data is NULL: not open */
@@ -74,6 +78,16 @@ enum {
     RECORDING_E_ON,      /* there is a trace file already */
     RECORDING_E_OFF,     /* there is none */
 };
+
+/*
+ * recording_clock() - the monotonic time between two ticks of the loop's
+ * @loop_ms: the loop's, which was right when it last changed (io/poller.h)
+ * @wall_us: now
+ *
+ * A second exact clock would cost as much as a tenth of a message.
+ * Return: in ms; it does not go back, whatever the wall clock does.
+ */
+uint64_t recording_clock(struct recording *r, uint64_t loop_ms, int64_t wall_us);
 
 /*
  * recording_start() - a trace file, from now on

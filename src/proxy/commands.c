@@ -11,7 +11,7 @@
 
 /* may a command be sent as it came, if only it does not want more itself?  True of the next one, too, after one was */
 static bool is_free(const struct session *s, const struct input *in) {
-    return !s->is_deny && !s->tells_traffic && !s->has_fds_upstream && !s->compact.is_on &&
+    return !s->is_deny && !s->has_fds_upstream && !s->compact.is_on &&
            (!s->program || s->negotiation == NEGOTIATION_DONE) && !in->skips_eol &&
            !in->is_streaming && in->tail.n == 0 && rides_is_empty(&in->rides) &&
            fds_is_empty(&s->blank_fds);
@@ -80,7 +80,7 @@ int commands_feed(struct session *s, const char *text, size_t n, struct piece *r
         if (p.scan != FRAME_OBJECT || (text == begin && !is_free(s, in)))
             break;
         interest = judge(s, text, frame);
-        if (interest == CLIENT_MENTIONS) {
+        if (interest == CLIENT_MENTIONS && !s->tells_traffic) {
             r = take_planned(s, begin, &p, (size_t)(end - text));
             if (r <= 0) {
                 *ret_piece = p;
@@ -96,8 +96,10 @@ int commands_feed(struct session *s, const char *text, size_t n, struct piece *r
             session_trace_passed(s, SIDE_CLIENT, text, p.n);
         s->stats.n_messages[SIDE_CLIENT]++;
         s->n_sent++;
+        p.n += frame_skip_line_end(&in->reader, text + p.n, (size_t)(end - text) - p.n);
+        if (s->tells_traffic)
+            session_tell_went(s, SIDE_CLIENT, text, p.n, frame);
         text += p.n;
-        text += frame_skip_line_end(&in->reader, text, (size_t)(end - text));
         p.n = 0;
     }
     p.text = text;

@@ -165,6 +165,9 @@ struct session {
 /* --- session.c --- */
 /* tell the observer, which there is */
 void session_tell(struct session *s, const struct trace_item *item);
+/* of traffic, when that is wanted: it passes; @frame is NULL: it is blanks */
+void session_tell_went(struct session *s, enum side from, const char *text, size_t n,
+                       const struct frame *frame);
 /* does the observer want TRACE_REWRITTEN?  What it would be told need not be put together otherwise */
 static inline bool session_tells_rewritten(const struct session *s) {
     return s->tells_passed || s->tells_traffic;

@@ -10,30 +10,37 @@
 #include "json/value.h"
 #include "proxy/session.h"
 
-static const char *const kind_names[] = {
-    [RECORD_OPENED] = "opened",
-    [RECORD_CLOSED] = "closed",
-    [RECORD_HEADER] = "header",
-    [RECORD_LOST] = "lost",
-    [RECORD_OF(TRACE_PASSED)] = "passed",
-    [RECORD_OF(TRACE_REWRITTEN)] = "rewritten",
-    [RECORD_OF(TRACE_DROPPED)] = "dropped",
-    [RECORD_OF(TRACE_ANSWERED)] = "answered",
-    [RECORD_OF(TRACE_ASKED)] = "asked",
-    [RECORD_OF(TRACE_SWALLOWED)] = "swallowed",
-    [RECORD_OF(TRACE_EMITTED)] = "emitted",
-    [RECORD_OF(TRACE_HELD)] = "held",
-    [RECORD_OF(TRACE_RELEASED)] = "released",
-    [RECORD_OF(TRACE_FAILED)] = "failed",
-    [RECORD_OF(TRACE_TIMED_OUT)] = "timed-out",
-    [RECORD_OF(TRACE_ACTIVE)] = "active",
-    [RECORD_OF(TRACE_CAME)] = "came",
-    [RECORD_OF(TRACE_SENT)] = "sent",
-    [RECORD_OF(TRACE_ENDED)] = "ended",
+struct word {
+    const char *text;
+    size_t n;
 };
 
-static const char *const side_names[] = {"client",
-                                         "server"}; /* by enum side; as long as each other */
+#define WORD(literal)                                                                              \
+    { literal, sizeof(literal) - 1 }
+
+static const struct word kind_names[] = {
+    [RECORD_OPENED] = WORD("opened"),
+    [RECORD_CLOSED] = WORD("closed"),
+    [RECORD_HEADER] = WORD("header"),
+    [RECORD_LOST] = WORD("lost"),
+    [RECORD_OF(TRACE_PASSED)] = WORD("passed"),
+    [RECORD_OF(TRACE_REWRITTEN)] = WORD("rewritten"),
+    [RECORD_OF(TRACE_DROPPED)] = WORD("dropped"),
+    [RECORD_OF(TRACE_ANSWERED)] = WORD("answered"),
+    [RECORD_OF(TRACE_ASKED)] = WORD("asked"),
+    [RECORD_OF(TRACE_SWALLOWED)] = WORD("swallowed"),
+    [RECORD_OF(TRACE_EMITTED)] = WORD("emitted"),
+    [RECORD_OF(TRACE_HELD)] = WORD("held"),
+    [RECORD_OF(TRACE_RELEASED)] = WORD("released"),
+    [RECORD_OF(TRACE_FAILED)] = WORD("failed"),
+    [RECORD_OF(TRACE_TIMED_OUT)] = WORD("timed-out"),
+    [RECORD_OF(TRACE_ACTIVE)] = WORD("active"),
+    [RECORD_OF(TRACE_CAME)] = WORD("came"),
+    [RECORD_OF(TRACE_SENT)] = WORD("sent"),
+    [RECORD_OF(TRACE_ENDED)] = WORD("ended"),
+};
+
+static const struct word side_names[] = {WORD("client"), WORD("server")}; /* by enum side */
 
 /* --- writing --------------------------------------------------------------------------------------- */
 
@@ -47,6 +54,10 @@ enum {
 static char *put(char *at, const char *text, size_t n) {
     memcpy(at, text, n);
     return at + n;
+}
+
+static char *put_word(char *at, const struct word *w) {
+    return put(at, w->text, w->n);
 }
 
 #define PUT(at, literal) put((at), (literal), sizeof(literal) - 1)
@@ -66,6 +77,18 @@ static char *put_number(char *at, uint64_t number) {
     return put(at, first, (size_t)(digits + sizeof(digits) - first));
 }
 
+/* so many that zeros stand before it */
+static char *put_six_digits(char *at, uint32_t number) {
+    for (size_t i = 6; i > 0; i -= 2) {
+        uint32_t two = number % 100;
+
+        at[i - 1] = (char)('0' + two % 10);
+        at[i - 2] = (char)('0' + two / 10);
+        number /= 100;
+    }
+    return at + 6;
+}
+
 static void written(struct buffer *b, const char *at) {
     b->n = (size_t)(at - b->data);
 }
@@ -77,23 +100,24 @@ static bool has_room(struct buffer *b, size_t n) {
 }
 
 static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
+    size_t n_piece = size_min(n, PIECE_BYTES);
     char *at;
 
-    if (!text || !has_room(b, MAX_MEMBER_BYTES))
+    if (!has_room(b, MAX_MEMBER_BYTES + ESCAPE_ROOM(n_piece)))
         return;
     at = PUT(b->data + b->n, ",\"");
     at = put(at, key, strlen(key));
-    written(b, PUT(at, "\":\""));
+    at = PUT(at, "\":\"");
     while (n > 0) {
-        size_t n_piece = size_min(n, PIECE_BYTES);
-
-        if (!has_room(b, ESCAPE_ROOM(n_piece)))
-            return;
-        written(b, escape_put(b->data + b->n, text, n_piece));
+        written(b, escape_put(at, text, n_piece));
         text += n_piece;
         n -= n_piece;
+        n_piece = size_min(n, PIECE_BYTES);
+        if (!has_room(b, MAX_MEMBER_BYTES + ESCAPE_ROOM(n_piece)))
+            return;
+        at = b->data + b->n;
     }
-    buffer_append(b, "\"", 1);
+    written(b, PUT(at, "\""));
 }
 
 static void write_string(struct buffer *b, const char *key, const char *text) {
@@ -101,8 +125,37 @@ static void write_string(struct buffer *b, const char *key, const char *text) {
         write_bytes(b, key, text, strlen(text));
 }
 
+/* both times, but for the last six digits of us: most lines have the same */
+static void head_update(struct record_head *head, uint64_t ms, int64_t s) {
+    char *at = head->text;
+
+    if (head->n > 0 && head->ms == ms && head->s == s)
+        return;
+    at = PUT(at, "\"ms\":");
+    at = put_number(at, ms);
+    at = PUT(at, ",\"us\":");
+    at = put_number(at, (uint64_t)s);
+    head->ms = ms;
+    head->s = s;
+    head->n = (size_t)(at - head->text);
+}
+
+static char *put_times(char *at, const struct record *r, struct record_head *head) {
+    int64_t s = r->us / 1000000;
+
+    if (s <= 0) { /* as no clock says it */
+        at = PUT(at, "\"ms\":");
+        at = put_number(at, r->ms);
+        at = PUT(at, ",\"us\":");
+        return put_number(at, (uint64_t)r->us);
+    }
+    head_update(head, r->ms, s);
+    memcpy(at, head->text, sizeof(head->text)); /* all of it, which is sooner done than a part */
+    return put_six_digits(at + head->n, (uint32_t)(r->us - s * 1000000));
+}
+
 /* what most lines have, in one piece */
-static void write_start(const struct record *r, struct buffer *b) {
+static void write_start(const struct record *r, struct record_head *head, struct buffer *b) {
     char *at;
 
     if (!has_room(b, MAX_START_BYTES))
@@ -113,25 +166,22 @@ static void write_start(const struct record *r, struct buffer *b) {
         at = put_number(at, RECORD_VERSION);
         at = PUT(at, ",");
     }
-    at = PUT(at, "\"ms\":");
-    at = put_number(at, r->ms);
-    at = PUT(at, ",\"us\":");
-    at = put_number(at, (uint64_t)r->us);
+    at = put_times(at, r, head);
     if (r->session) {
         at = PUT(at, ",\"session\":");
         at = put_number(at, r->session);
     }
     at = PUT(at, ",\"what\":\"");
-    at = put(at, kind_names[r->kind], strlen(kind_names[r->kind]));
+    at = put_word(at, &kind_names[r->kind]);
     if (r->side >= 0) {
         at = PUT(at, "\",\"side\":\"");
-        at = put(at, side_names[r->side], 6);
+        at = put_word(at, &side_names[r->side]);
     }
     written(b, PUT(at, "\""));
 }
 
-int record_write(const struct record *r, struct buffer *b) {
-    write_start(r, b);
+int record_write(const struct record *r, struct record_head *head, struct buffer *b) {
+    write_start(r, head, b);
     write_string(b, "rule", r->rule);
     write_string(b, "note", r->note);
     write_string(b, "fds", r->fds);
@@ -141,8 +191,10 @@ int record_write(const struct record *r, struct buffer *b) {
         buffer_append_string(b, ",\"blanked\":true");
     if (r->is_continued)
         buffer_append_string(b, ",\"continued\":true");
-    write_bytes(b, "text", r->text, r->n_text);
-    write_bytes(b, "to", r->to_text, r->n_to_text);
+    if (r->text)
+        write_bytes(b, "text", r->text, r->n_text);
+    if (r->to_text)
+        write_bytes(b, "to", r->to_text, r->n_to_text);
     buffer_append(b, "}\n", 2);
     return buffer_status(b);
 }
@@ -167,12 +219,12 @@ static bool read_flag(const struct json *root, const char *key) {
 }
 
 /* Return: -1 when it is none of them */
-static int read_word(const struct json *root, const char *key, const char *const *words,
+static int read_word(const struct json *root, const char *key, const struct word *words,
                      size_t n_words) {
     const struct json *v = json_member(root, key);
 
     for (size_t i = 0; v && i < n_words; i++)
-        if (words[i] && json_is_string(v, words[i]))
+        if (words[i].text && json_is_string(v, words[i].text))
             return (int)i;
     return -1;
 }

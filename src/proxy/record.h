@@ -49,8 +49,16 @@ struct record {
     bool is_continued; /* sessions may have begun in an older file */
 };
 
+/* how the line before began, which the next one mostly does, too; zeroed at first */
+struct record_head {
+    uint64_t ms;
+    int64_t s; /* of us */
+    size_t n;
+    char text[64];
+};
+
 /* append @r as a line.  Return: 0 or -ENOMEM */
-int record_write(const struct record *r, struct buffer *b);
+int record_write(const struct record *r, struct record_head *head, struct buffer *b);
 
 enum {
     _RECORD_E_SUCCESS,

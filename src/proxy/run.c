@@ -49,21 +49,6 @@ static inline void extend(struct run *run, const char *text, size_t n) {
     run->n += n;
 }
 
-/* the observer is told of what passes; @frame is NULL: these are blanks */
-static void tell_went(struct session *s, const char *text, size_t n, const struct frame *frame) {
-    struct trace_item item = {
-        .kind = TRACE_WENT, .from = SIDE_SERVER, .text = text, .n_text = n, .frame = frame};
-
-    session_tell(s, &item);
-}
-
-static void tell_line(struct session *s, const struct piece *p, size_t n_eol,
-                      const struct frame *frame) {
-    tell_went(s, p->text, p->n, frame);
-    if (n_eol > 0)
-        tell_went(s, p->text + p->n, n_eol, NULL);
-}
-
 static inline void tell_passed(struct session *s, const char *text, size_t n) {
     if (s->tells_passed)
         session_trace_passed(s, SIDE_SERVER, text, n);
@@ -189,10 +174,10 @@ static inline int take_line(struct session *s, struct run *run, struct piece *p,
         return r;
     s->stats.n_messages[SIDE_SERVER]++;
     n_eol = frame_skip_line_end(reader, p->text + p->n, n_left - p->n);
-    if (s->tells_traffic)
-        tell_line(s, p, n_eol, frame_reader_frame(reader));
     extend(run, p->text + p->n, n_eol);
     p->n += n_eol;
+    if (s->tells_traffic)
+        session_tell_went(s, SIDE_SERVER, p->text, p->n, frame_reader_frame(reader));
     return RUN_TAKEN;
 }
 
@@ -202,7 +187,7 @@ static inline int take(struct session *s, struct run *run, struct piece *p, size
     if (p->scan != FRAME_BLANK)
         return RUN_NOT_TAKEN;
     if (s->tells_traffic)
-        tell_went(s, p->text, p->n, NULL);
+        session_tell_went(s, SIDE_SERVER, p->text, p->n, NULL);
     extend(run, p->text, p->n);
     return RUN_TAKEN;
 }

@@ -222,6 +222,14 @@ static void tell_fds(struct session *s, enum side from, const char *text, const 
     session_tell(s, &item);
 }
 
+void session_tell_went(struct session *s, enum side from, const char *text, size_t n,
+                       const struct frame *frame) {
+    struct trace_item item = {
+        .kind = TRACE_WENT, .from = (int)from, .text = text, .n_text = n, .frame = frame};
+
+    session_tell(s, &item);
+}
+
 struct traffic {
     size_t n[2];               /* in each out */
     const char *text;          /* the object that came; mostly it goes on as it is */

@@ -27,7 +27,7 @@ enum trace_kind {
     TRACE_CAME, /* text is a piece of what came: a message, part of one, or what stands between two; fds came with it */
     TRACE_SENT, /* text is what is to be sent next to from, fds with it */
     TRACE_ENDED, /* from sends no more */
-    TRACE_WENT, /* TRACE_CAME and TRACE_SENT in one: text is an object, or blanks behind one, and goes on as it is */
+    TRACE_WENT, /* TRACE_CAME and TRACE_SENT in one: text is an object, with its line end or without, or blanks, and goes on as it is */
 };
 
 struct fds;

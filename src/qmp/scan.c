@@ -304,8 +304,8 @@ SCAN_DEFINE_WAY(sse2, )
  * By up to seven brackets, the first is the lowest bit, 1 opens, and a 1 above
  * the last: how far they go down at most; less than 0: above.
  */
-enum { LOWEST_MAX_BRACKETS = 7 };
-static const int8_t lowest_table[1 << (LOWEST_MAX_BRACKETS + 1)] = {
+enum { LOWEST_BRACKETS = 7 };
+static const int8_t lowest_table[1 << (LOWEST_BRACKETS + 1)] = {
     0, -1, 1, -1, 2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,  2, 0,  1, -1, 3, 1,
     1, -1, 2, 0,  1, -1, 5, 3,  3, 1,  3, 1,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 4, 2,  2, 0,
     2, 0,  1, -1, 3, 1,  1, -1, 2, 0,  1, -1, 6, 4,  4, 2,  4, 2,  2, 0,  4, 2,  2, 0,  2, 0,
@@ -321,7 +321,7 @@ static const int8_t lowest_table[1 << (LOWEST_MAX_BRACKETS + 1)] = {
 SCAN_BMI2 static inline int64_t bmi2_lowest(const struct brackets *k) {
     uint64_t order = _pext_u64(k->opens, k->all);
 
-    if (__builtin_expect(k->n > LOWEST_MAX_BRACKETS, false))
+    if (__builtin_expect(k->n > LOWEST_BRACKETS, false))
         return (int64_t)(k->n - k->n_opens);
     return lowest_table[order | (uint64_t)1 << k->n];
 }

@@ -42,7 +42,7 @@ static void check_again(const struct record *r) {
     struct arena arena = ARENA_INIT;
     struct record again;
 
-    FUZZ_CHECK(record_write(r, &line) == 0);
+    FUZZ_CHECK(record_write(r, &(struct record_head){0}, &line) == 0);
     FUZZ_CHECK(line.n > 0 && line.data[line.n - 1] == '\n');
     FUZZ_CHECK(record_read(&arena, line.data, line.n - 1, &again) == 0);
     FUZZ_CHECK(again.kind == r->kind && again.session == r->session);

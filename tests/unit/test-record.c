@@ -2,9 +2,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "json/escape.h"
 #include "proxy/exchanges.h"
 #include "proxy/record.h"
 #include "proxy/recorder.h"
@@ -27,7 +29,7 @@ TEST(record, every_byte_survives_a_line) {
         bytes[i] = (char)i;
     r.text = bytes;
     r.n_text = sizeof(bytes);
-    cr_assert(eq(int, record_write(&r, &line), 0));
+    cr_assert(eq(int, record_write(&r, &(struct record_head){0}, &line), 0));
     for (size_t i = 0; i + 1 < line.n; i++)
         cr_assert(line.data[i] >= ' ' && line.data[i] <= '~',
                   "byte %zu of the line is no printable ASCII", i);
@@ -55,7 +57,7 @@ TEST(record, all_members_survive_a_line) {
                        .is_blanked = true};
     struct record back;
 
-    cr_assert(eq(int, record_write(&r, &line), 0));
+    cr_assert(eq(int, record_write(&r, &(struct record_head){0}, &line), 0));
     cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
     cr_assert(back.text && back.n_text == 0 && back.side == -1 && back.is_part && back.is_blanked &&
               !back.is_continued);
@@ -80,7 +82,7 @@ TEST(record, every_text_survives_wherever_a_byte_to_be_escaped_stands) {
 
             memset(bytes, i % 2 ? 'x' : '"', sizeof(bytes));
             bytes[i % n] = odd[i / n];
-            cr_assert(eq(int, record_write(&r, &line), 0));
+            cr_assert(eq(int, record_write(&r, &(struct record_head){0}, &line), 0));
             cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
             cr_assert(back.n_text == n && memcmp(back.text, bytes, n) == 0, "%zu of %zu", i, n);
             buffer_deinit(&line);
@@ -95,7 +97,7 @@ TEST(record, numbers_of_each_length_survive) {
         uint64_t ms = (number - 1) % RECORD_MAX_MS;
         struct record r = {.kind = RECORD_OPENED, .ms = ms, .session = number, .side = -1}, back;
 
-        cr_assert(eq(int, record_write(&r, &line), 0));
+        cr_assert(eq(int, record_write(&r, &(struct record_head){0}, &line), 0));
         cr_assert(eq(int, record_read(&arena, line.data, line.n - 1, &back), 0));
         cr_assert(back.ms == ms && back.session == number);
         buffer_deinit(&line);
@@ -307,6 +309,72 @@ TEST(recorder, fds_stand_with_the_message_they_came_with) {
     tell(&r, TRACE_CAME, SIDE_CLIENT, "{}", NULL);
     recorder_deinit(&r);
     expect_kept(&kept, "came 0 \"{}\"fd fd\ncame 0 \"{}\"\n");
+}
+
+TEST(record, a_line_begins_with_its_own_times_whatever_the_one_before_began_with) {
+    static const struct {
+        uint64_t ms;
+        int64_t us;
+        const char *begins;
+    } lines[] = {
+        {7, 1700000000123456, "{\"ms\":7,\"us\":1700000000123456,"},
+        {7, 1700000000000009, "{\"ms\":7,\"us\":1700000000000009,"},
+        {7, 1700000001000000, "{\"ms\":7,\"us\":1700000001000000,"},
+        {8, 1700000001000001, "{\"ms\":8,\"us\":1700000001000001,"},
+        {8, 0, "{\"ms\":8,\"us\":0,"},
+        {8, 999999, "{\"ms\":8,\"us\":999999,"},
+        {8, 1000000, "{\"ms\":8,\"us\":1000000,"},
+        {UINT64_MAX, INT64_MAX, "{\"ms\":18446744073709551615,\"us\":9223372036854775807,"},
+    };
+    struct record_head head = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        struct record r = {.kind = RECORD_CAME, .ms = lines[i].ms, .us = lines[i].us, .text = ""};
+        struct buffer b = BUFFER_INIT;
+
+        cr_assert(eq(int, record_write(&r, &head, &b), 0));
+        cr_assert(gt(sz, b.n, strlen(lines[i].begins)));
+        cr_assert(memcmp(b.data, lines[i].begins, strlen(lines[i].begins)) == 0, "%.*s", (int)b.n,
+                  b.data);
+        buffer_deinit(&b);
+    }
+}
+
+static void assert_escaped_alike(const char *text, size_t n) {
+    char simple[ESCAPE_ROOM(200)], other[ESCAPE_ROOM(200)], *copy = malloc(n + 1);
+    size_t i = 0, n_simple;
+
+    memcpy(copy, text, n); /* nothing behind it may be read */
+    while (escape_ways[i + 1])
+        i++;
+    n_simple = (size_t)(escape_ways[i](simple, text, n) - simple);
+    while (i-- > 0) {
+        cr_assert(eq(sz, (size_t)(escape_ways[i](other, copy, n) - other), n_simple));
+        cr_assert(memcmp(simple, other, n_simple) == 0, "%.*s", (int)n_simple, other);
+    }
+    free(copy);
+}
+
+TEST(record, every_way_to_escape_bytes_comes_to_the_same) {
+    static const char often[] = "\"\\\r\nab ,:";
+    char text[200];
+    unsigned chance = 1;
+
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t n = round % sizeof(text);
+
+        for (size_t i = 0; i < n; i++) {
+            chance = chance * 1103515245 + 12345;
+            text[i] = often[(chance >> 16) % (sizeof(often) - 1)];
+            if (round % 3 == 0 && (chance >> 24) % 32 == 0)
+                text[i] = (char)(chance >> 8);
+        }
+        assert_escaped_alike(text, n);
+    }
+    for (unsigned c = 0; c < 256; c++) {
+        text[0] = (char)c;
+        assert_escaped_alike(text, 1);
+    }
 }
 
 /* as a session tells it: an object, or blanks when @kind is 0 */

@@ -76,7 +76,7 @@ static void write_line(struct recording *r, size_t n) {
     char *text;
 
     record.note = "";
-    cr_assert(eq(int, record_write(&record, &shortest), 0));
+    cr_assert(eq(int, record_write(&record, &(struct record_head){0}, &shortest), 0));
     cr_assert(le(sz, shortest.n, n));
     text = calloc(1, n - shortest.n + 1);
     memset(text, 'x', n - shortest.n);
@@ -88,6 +88,24 @@ static void write_line(struct recording *r, size_t n) {
 
 static void flush(uv_loop_t *loop) {
     uv_run(loop, UV_RUN_DEFAULT); /* the timer is all there is */
+}
+
+TEST(recording, its_clock_goes_on_between_ticks_and_never_back) {
+    struct recording r;
+    uv_loop_t loop;
+
+    begin(&r, &loop);
+    cr_assert(eq(u64, recording_clock(&r, 1000, 5000000), 1000));
+    cr_assert(eq(u64, recording_clock(&r, 1000, 5002999), 1002));
+    cr_assert(eq(u64, recording_clock(&r, 1004, 5004000), 1004));
+    cr_assert(eq(u64, recording_clock(&r, 1004, 5007000), 1007));
+    cr_assert(eq(u64, recording_clock(&r, 1004, 4000000), 1007)); /* the wall clock was set back */
+    cr_assert(eq(u64, recording_clock(&r, 1008, 4001000), 1008));
+    cr_assert(eq(u64, recording_clock(&r, 1008, 4001000 + 1000 * RECORDING_TICK_MS),
+                 1008 + RECORDING_TICK_MS));
+    cr_assert(
+        eq(u64, recording_clock(&r, 1008, 9999000000), 1008 + RECORDING_TICK_MS)); /* or forth */
+    end(&r, &loop);
 }
 
 TEST(recording, who_is_behind_by_the_limit_stays_and_with_a_byte_more_is_dropped) {
