@@ -153,8 +153,6 @@ static bool is_kept(const struct session *s, enum side from, const char *text,
         return true; /* the client's id must be put back, whatever the size */
     if (frame->n_bytes > s->limits.max_message_bytes)
         return false;
-    if (from == SIDE_CLIENT && s->is_deny)
-        return true;
     if (from == SIDE_CLIENT && s->is_oob &&
         (!rides_is_empty(&s->input[from].rides) || s->has_fds_upstream))
         return true; /* its reply has to be found: nothing may follow it before */

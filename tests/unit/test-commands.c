@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "json/diag.h"
+#include "proxy/flow.h"
 #include "test.h"
 
 #define RULES                                                                                      \
@@ -287,6 +288,36 @@ TEST(commands, that_pass_though_rules_mention_them_do_so_only_while_those_rest) 
     buffer_clear(&h.text[SIDE_SERVER]);
     feed(s, SIDE_CLIENT, command, strlen(command), &h);
     cr_assert(ne(ptr, memmem(h.text[SIDE_SERVER].data, h.text[SIDE_SERVER].n, "\"new\"", 5), NULL));
+    session_free(s);
+    heard_deinit(&h);
+    program_unref(program);
+}
+
+TEST(commands, of_the_client_may_have_ids_that_are_no_numbers_of_ours) {
+    static const char tracked[] = "{\"execute\": \"r\", \"id\": 1}\r\n";
+    static const char *const replies[] = {
+        "{\"return\": {\"b\": 1}, \"id\": \"abcdefghi2\"}\r\n",
+        "{\"return\": {\"b\": 1}, \"id\": \"Qmp-shim:2\"}\r\n",
+        "{\"return\": {\"b\": 1}, \"id\": \"qmp-shim:3\"}\r\n",
+        "{\"return\": {\"b\": 1}, \"id\": \"qmp-shim:\"}\r\n",
+    };
+    struct limits limits = LIMITS_DEFAULT;
+    struct program *program = load(open_rules);
+    struct heard h = {.has_rules = true};
+    struct session *s = NULL;
+
+    cr_assert(eq(int, session_new(program, &limits, on_trace, &h, &s), 0));
+    negotiate(s, plain_hello, &h);
+    feed(s, SIDE_CLIENT, tracked, strlen(tracked), &h);
+    cr_assert(
+        ne(ptr, memmem(h.text[SIDE_SERVER].data, h.text[SIDE_SERVER].n, "qmp-shim:2", 10), NULL));
+    for (size_t i = 0; i < ARRAY_SIZE(replies); i++) {
+        buffer_clear(&h.text[SIDE_CLIENT]);
+        feed(s, SIDE_SERVER, replies[i], strlen(replies[i]), &h);
+        cr_assert(eq(sz, h.text[SIDE_CLIENT].n, strlen(replies[i])));
+        cr_assert(memcmp(h.text[SIDE_CLIENT].data, replies[i], strlen(replies[i])) == 0);
+        cr_assert(eq(sz, s->n_in_flight, 1));
+    }
     session_free(s);
     heard_deinit(&h);
     program_unref(program);

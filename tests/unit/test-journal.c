@@ -368,6 +368,26 @@ TEST(journal, lapses_at_its_limit_and_begins_anew_at_rest) {
     program_unref(program);
 }
 
+TEST(journal, takes_as_many_entries_as_it_has_room_for_and_no_more) {
+    struct program *program = load_program();
+    struct journal other;
+    struct world w;
+    size_t n_entry;
+
+    world_init(&w, program, JOURNAL_MIN_LOG_BYTES);
+    talk(&w, 3);
+    say_long(&w, 10, false); /* it is not at rest */
+    n_entry = journal_n_log(&w.journal);
+    cr_assert(journal_add(&w.journal, JOURNAL_TICK, SIDE_SERVER, now(&w)));
+    n_entry = journal_n_log(&w.journal) - n_entry;
+    while (journal_n_log(&w.journal) + n_entry <= JOURNAL_MIN_LOG_BYTES)
+        cr_assert(journal_add(&w.journal, JOURNAL_TICK, SIDE_SERVER, now(&w)));
+    cr_assert(not(journal_add(&w.journal, JOURNAL_TICK, SIDE_SERVER, now(&w))));
+    cr_assert(eq(int, journal_open(&other, w.memory, journal_n_bytes(w.n_log)), JOURNAL_E_LAPSED));
+    world_deinit(&w);
+    program_unref(program);
+}
+
 TEST(journal, what_is_no_journal_is_refused) {
     struct program *program = load_program();
     struct journal other;
