@@ -368,15 +368,14 @@ TEST(journal, lapses_at_its_limit_and_begins_anew_at_rest) {
     program_unref(program);
 }
 
-TEST(journal, takes_as_many_entries_as_it_has_room_for_and_no_more) {
-    struct program *program = load_program();
+static void fill(struct program *program, size_t n_begun) {
     struct journal other;
     struct world w;
     size_t n_entry;
 
     world_init(&w, program, JOURNAL_MIN_LOG_BYTES);
     talk(&w, 3);
-    say_long(&w, 10, false); /* it is not at rest */
+    say_long(&w, n_begun, false); /* it is not at rest */
     n_entry = journal_n_log(&w.journal);
     cr_assert(journal_add(&w.journal, JOURNAL_TICK, SIDE_SERVER, now(&w)));
     n_entry = journal_n_log(&w.journal) - n_entry;
@@ -385,6 +384,13 @@ TEST(journal, takes_as_many_entries_as_it_has_room_for_and_no_more) {
     cr_assert(not(journal_add(&w.journal, JOURNAL_TICK, SIDE_SERVER, now(&w))));
     cr_assert(eq(int, journal_open(&other, w.memory, journal_n_bytes(w.n_log)), JOURNAL_E_LAPSED));
     world_deinit(&w);
+}
+
+TEST(journal, takes_as_many_entries_as_it_has_room_for_and_no_more) {
+    struct program *program = load_program();
+
+    for (size_t n = 16; n < 120; n += 16) /* whatever is left then */
+        fill(program, n);
     program_unref(program);
 }
 
