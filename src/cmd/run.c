@@ -399,6 +399,10 @@ static int run_open(struct run *run, struct server *server) {
         return status;
     if (run_adopt(run, server, &n_sockets) < 0)
         return run_out_of_memory();
+    if (run->activation.n_twice > 0)
+        log_write(&run->log, LOG_LEVEL_WARNING,
+                  "a listening socket was inherited more than once: it is used once",
+                  LOG_NUMBER("times", run->activation.n_twice));
     if (activation_deinit(&run->activation) > 0)
         log_write(&run->log, LOG_LEVEL_WARNING,
                   "inherited file descriptors were closed: they are no listening unix sockets");

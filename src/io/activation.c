@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -26,6 +27,24 @@ static const char *activation_read_name(struct activation_socket *s, const char 
     return names + n + (names[n] == ':');
 }
 
+static uint64_t inode_of(int fd) {
+    struct stat st;
+
+    return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+/*
+ * Is it a listening socket that came before?  It has one queue of clients,
+ * whatever the number of its fds, and the kernel lets no more than 500 of one
+ * file be watched the way it is done here.
+ */
+static bool has_come(const struct activation *a, const struct activation_socket *s) {
+    for (size_t i = 0; s->is_listening && i < a->n; i++)
+        if (a->sockets[i].is_listening && a->sockets[i].inode == s->inode)
+            return true;
+    return false;
+}
+
 static void activation_add(struct activation *a, int fd, const char **names) {
     struct activation_socket *s = &a->sockets[a->n];
 
@@ -35,6 +54,12 @@ static void activation_add(struct activation *a, int fd, const char **names) {
     s->fd = fd;
     s->is_stream = socket_has(fd, SO_DOMAIN, AF_UNIX) && socket_has(fd, SO_TYPE, SOCK_STREAM);
     s->is_listening = s->is_stream && socket_has(fd, SO_ACCEPTCONN, 1);
+    s->inode = inode_of(fd);
+    if (has_come(a, s)) {
+        close(fd);
+        a->n_twice++;
+        return;
+    }
     a->n++;
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     ACTIVATION_MAX_FDS = 4096, /* more are closed unseen */
@@ -18,11 +19,13 @@ struct activation_socket {
     char name[ACTIVATION_MAX_NAME_BYTES + 1]; /* "" when none was given */
     bool is_stream;                           /* a unix stream socket */
     bool is_listening; /* and one that listens: something to accept clients from */
+    uint64_t inode;
 };
 
 struct activation {
     struct activation_socket *sockets;
     size_t n;
+    size_t n_twice; /* listening sockets that came before under another number; they are closed */
 };
 
 /* read the environment, and take it out of there.  Variables for another process are none */

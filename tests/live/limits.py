@@ -237,6 +237,21 @@ def kill_shim(keeper):
         os.kill(int(file.read().split()[0]), signal.SIGKILL)
 
 
+@test("a listening socket that is inherited more than once is used once, however often it is")
+def _(place):
+    if not may_open(700):
+        return
+    path, server = place.path("front"), place.server()
+    once_more = LAUNCH.replace("s.listen(8)", "s.listen(8) if i == 0 else os.dup2(3, s.fileno())").replace(
+        "s.bind(sys.argv[1] if i == 0 else \"\")", "i > 0 or s.bind(sys.argv[1])")
+    shim = place.run([sys.executable, "-c", once_more, path, "600", PROGRAM, "run", "--connect", server.path, "--no-rules"], "shim")
+    until(lambda: "inherited more than once" in shim.said(), "the shim to say so")
+    assert "times=599" in shim.said(), shim.said()
+    check_equal(shim.said().count('msg="listening"'), 1)
+    session(place, path, server)
+    assert len(shim.fds()) < 50, shim.fds()
+
+
 @test("a process inherits %d sockets, and closes what is beyond unseen" % ACTIVATION_MAX_FDS)
 def _(place):
     n_fds = set()
