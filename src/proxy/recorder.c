@@ -75,12 +75,13 @@ static bool is_harmless(const struct recorder *r, const struct recorder_stream *
 
 static void flush(struct recorder *r, struct recorder_stream *s, struct record record,
                   bool is_message, bool goes_on, bool may_have_secret) {
+    if (s->fds.n > 0)
+        buffer_append(&s->fds, "", 1);
     if (s->text.failed || s->fds.failed)
         r->has_failed = true;
-    buffer_append(&s->fds, "", 1);
     record.text = s->text.n > 0 ? s->text.data : "";
     record.n_text = s->text.n;
-    record.fds = s->fds.n > 1 ? s->fds.data : NULL;
+    record.fds = s->fds.n > 0 && !s->fds.failed ? s->fds.data : NULL;
     record.is_part = goes_on;
     emit(r, &record, s->reader.source == FRAME_CLIENT && may_have_secret,
          is_message && !goes_on && !s->is_part);
