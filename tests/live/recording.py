@@ -12,6 +12,7 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import socket
 import subprocess
 import sys
@@ -132,11 +133,13 @@ def _():
 @with_stage
 def _(stage):
     place = stage.place
-    assert "no plain file" in failing("trace", "start", "--file", "/dev/null", stage.path)
+    fifo = place.path("fifo")
+    os.mkfifo(fifo)
+    assert "no plain file" in failing("trace", "start", "--file", fifo, stage.path)
     os.symlink("/etc/passwd", place.path("link"))
     assert "no plain file" in failing("trace", "start", "--file", place.directory + "/link.%d" % place.n_paths, stage.path)
     assert "No such file" in failing("trace", "start", "--file", place.path("none") + "/trace", stage.path)
-    assert os.path.exists("/dev/null")
+    assert stat.S_ISFIFO(os.lstat(fifo).st_mode)
     check_equal(stage.status(), {"followers": 0})
 
 
