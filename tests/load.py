@@ -148,6 +148,18 @@ def against_a_saved_schema():
             yield "what a policy lets pass is found fault with: " + done.stdout.decode()
 
 
+def against_a_version():
+    """Which also tells which rules are meant: "later" is for newer servers."""
+    with rules_in_a_folder() as folder:
+        for version, has_later in ("7.2", False), ("10.0", True):
+            done = shim("check", "--schema", version, "rules.jsonc", cwd=folder)
+            if b'the server has no command "star"' not in done.stdout or (b'"hold"' in first_lines(done.stdout).encode()) != has_later:
+                yield from (version + ":\n" + done.stdout.decode() + done.stderr.decode()).splitlines()
+        done = shim("check", "--schema", "7.3", "rules.jsonc", cwd=folder)
+        if done.returncode != 2 or b"has not got version 7.3; it has " not in done.stderr:
+            yield done.stderr.decode()
+
+
 def serve(listener, version, greeting_first):
     """One client: greeting, negotiation with an event in between, the schema in two pieces."""
     peer, _ = listener.accept()
@@ -220,6 +232,7 @@ def main():
     tests.append(("all files are checked in one run, and their findings come file by file", all_at_once(some[::7])))
     tests.append(("run refuses what check finds to be an error", refused_by_run([case for case in first if case.name != examples])))
     tests.append(("what a server has not got is found from its saved schema", against_a_saved_schema()))
+    tests.append(("and from what is installed of its version", against_a_version()))
     tests.append(("a live server is asked, and its version tells which rules are meant", against_a_live_server()))
     tests.append(("what cannot be checked is said on stderr, with exit status 2", usage()))
     n_failed = 0

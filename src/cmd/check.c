@@ -13,6 +13,7 @@
 #include "base/util.h"
 #include "cmd/command.h"
 #include "cmd/options.h"
+#include "cmd/origin.h"
 #include "cmd/probe.h"
 #include "cmd/rules.h"
 #include "conf/conf.h"
@@ -25,18 +26,17 @@ struct check {
     struct rules_choice rules;
     const char *schema_path, *server_path; /* NULL: not given */
     struct arena arena;                    /* for the schema */
-    struct buffer schema_text;
     struct schema schema;
     bool has_schema;
-    struct probe probe; /* --against: what the server said */
+    struct probe probe; /* what the server said; of --schema, its version alone, if that is known */
     size_t n_findings, n_incomplete;
 };
 
 enum { CHECK_SCHEMA = 256, CHECK_AGAINST, CHECK_CLIENT };
 
 static const struct command_option check_options[] = {
-    {CHECK_SCHEMA, "schema", "FILE",
-     "a reply to query-qmp-schema: also find what that\nserver has not got"},
+    {CHECK_SCHEMA, "schema", "WHAT",
+     "also find what this server has not got: a version that\nis installed, as 7.2, or a file with a reply to\nquery-qmp-schema"},
     {CHECK_AGAINST, "against", "SOCKET",
      "the same, but ask the server behind this socket; its\nversion tells which rules are meant"},
     {CHECK_CLIENT, "client", "old|new",
@@ -109,22 +109,16 @@ static int check_take_schema(struct check *check, const struct json *value, cons
 }
 
 static int check_read_schema(struct check *check) {
-    struct json_fault fault;
-    struct json *value;
-    int r;
+    struct origin origin;
+    int r = origin_read(&check->arena, check->schema_path, &origin);
 
-    r = rules_read_file(check->schema_path, &check->schema_text);
     if (r)
         return r < 0 ? check_out_of_memory() : COMMAND_USAGE;
-    r = json_read(&check->arena, check->schema_text.data, check->schema_text.n, false, &value,
-                  &fault);
-    if (r < 0)
-        return check_out_of_memory();
-    if (r > 0) {
-        fprintf(stderr, "qmp-shim: %s: no JSON: %s\n", check->schema_path, fault.message);
-        return COMMAND_USAGE;
-    }
-    return check_take_schema(check, value, check->schema_path);
+    check->schema = origin.schema;
+    check->has_schema = true;
+    check->probe.has_version = origin.has_version;
+    check->probe.version = origin.version;
+    return 0;
 }
 
 static int check_ask_server(struct check *check) {
@@ -304,7 +298,6 @@ static int check_run(const struct command *c, int argc, char **argv) {
     int status = check_with(&check, c, argc, argv);
 
     arena_deinit(&check.arena);
-    buffer_deinit(&check.schema_text);
     return status;
 }
 
