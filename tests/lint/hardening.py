@@ -1,4 +1,4 @@
-"""The program that was built is hardened as configure promises: PIE, RELRO, stack protector, fortify."""
+"""The program that was built is hardened as configure promises: PIE, RELRO, stack protector, fortify, landing pads."""
 
 import os
 import re
@@ -10,7 +10,8 @@ import lint
 report = lint.Report()
 program = os.environ.get("QMP_SHIM", str(lint.TOP / "qmp-shim"))
 STATEMENTS = ["it is position-independent", "its relocations are read-only from the start", "its stack is protected and not executable",
-              "its copies are checked"]
+              "its copies are checked", "its functions begin with what a processor wants to find there, if it looks"]
+LANDING = {"X86-64": b"\xf3\x0f\x1e\xfa", "AArch64": b"\x3f\x23\x03\xd5"}  # endbr64, paciasp
 
 
 def readelf(*options):
@@ -28,6 +29,16 @@ def why_not():
     return None
 
 
+def landing_faults(header):
+    """The linker's note says so only if the C library was built that way, too; the code shows it."""
+    mark = next((mark for machine, mark in LANDING.items() if machine in header), None)
+    if mark is None:
+        return []
+    with open(program, "rb") as file:
+        n = file.read().count(mark)
+    return [] if n > 500 else [f"only {n} functions do"]
+
+
 def report_all():
     header, segments, dynamic, symbols = readelf("-h"), readelf("-l"), readelf("-d"), readelf("--dyn-syms")
     faults = [
@@ -36,6 +47,7 @@ def report_all():
         ([] if "__stack_chk_fail" in symbols else ["no stack protector"])
         + ([] if re.search(r"GNU_STACK.* RW +", segments) else ["executable stack"]),
         [] if re.search(r"__\w+_chk\b(?<!__stack_chk)", symbols) else ["no fortified function"],
+        landing_faults(header),
     ]
     for statement, found in zip(STATEMENTS, faults):
         report.state(statement, found)
