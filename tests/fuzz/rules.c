@@ -18,7 +18,7 @@ static void load(const struct program_source *source, const char *client_version
     FUZZ_CHECK(r >= 0);
     FUZZ_CHECK((r == PROGRAM_E_INVALID) == (diags.n_errors > 0));
     FUZZ_CHECK(diag_set_print(&diags, &text) == 0);
-    FUZZ_CHECK((text.n > 0) == (diags.n_errors + diags.n_warnings > 0));
+    FUZZ_CHECK((text.n > 0) == (diags.n_errors + diags.n_warnings + diags.n_incomplete > 0));
     program_unref(program);
     diag_set_deinit(&diags);
     buffer_deinit(&text);
