@@ -35,6 +35,8 @@
 enum { INSIDE_BATCH_BYTES = 65536 };
 
 static const struct session_time now;
+static char room_text[16 << 10];
+static struct buffer room; /* as the program lends it */
 
 static void fail(const char *what, const char *text, size_t n) {
     fprintf(stderr, "inside: %s: %.*s\n", what, (int)(n > 300 ? 300 : n), text);
@@ -44,6 +46,8 @@ static void fail(const char *what, const char *text, size_t n) {
 static void feed(struct session *s, enum side from, const char *text, size_t n) {
     struct fds none = FDS_INIT;
 
+    if (out_is_empty(session_out(s, SIDE_CLIENT)) && out_is_empty(session_out(s, SIDE_SERVER)))
+        buffer_clear(&room);
     if (session_feed(s, from, text, n, &none, now) < 0)
         fail("the session cannot go on", text, n);
 }
@@ -281,6 +285,8 @@ static void run(const char *rules, void (*scene)(struct session *, size_t, const
 
     if (session_new(program, &limits, NULL, NULL, &s) < 0)
         fail("no session", rules, strlen(rules));
+    room = buffer_in(room_text, sizeof(room_text));
+    session_lend(s, &room);
     feed(s, SIDE_SERVER, GREETING, strlen(GREETING));
     take(s, SIDE_CLIENT, GREETING, strlen(GREETING));
     feed(s, SIDE_CLIENT, CAPABILITIES, strlen(CAPABILITIES));
