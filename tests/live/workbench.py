@@ -56,6 +56,14 @@ def server_version(qemu_greeting):
     return "%d.%d" % (v["major"], v["minor"])
 
 
+def a_server(place):
+    """Return: its path and its version"""
+    qemu = place.qemu()
+    version = server_version(place.client(qemu.path).greet().greeting)
+    place.sockets.pop().close()
+    return qemu.path, version
+
+
 # --- diff ---------------------------------------------------------------------------------------------------
 
 @tap.test("diff tells a client of 5.2 what 7.2 has not got, and which rule helps")
@@ -83,17 +91,47 @@ def _():
         assert text.count(": 0 gaps") == 2, text
 
 
-@tap.test("diff asks a server that is alive, and it is what is installed of its version but for how it was built")
+def each_emulator(name):
+    """The machine's own, and those of other versions that are here (QEMU_VERSIONS_DIR)."""
+    folder = os.path.join(os.environ.get("QEMU_VERSIONS_DIR", ""), "bin")
+    others = [path for path in (os.path.join(folder, "qemu-" + version) for version in ("5.2", "10.0", "11.1")) if os.path.exists(path)]
+
+    def declare(function):
+        for emulator in [None, *others]:
+            def run(emulator=emulator):
+                before = os.environ.get("QEMU")
+                os.environ.update({"QEMU": emulator} if emulator else {})
+                try:
+                    function()
+                finally:
+                    os.environ.pop("QEMU", None)
+                    os.environ.update({"QEMU": before} if before else {})
+            tap.test(name + (", " + os.path.basename(emulator) if emulator else ""))(run)
+        return function
+    return declare
+
+
+@each_emulator("diff asks a server that is alive, and it is what is installed of its version but for how it was built")
 def _():
     with qmplive.Place() as place:
-        qemu = place.qemu()
-        version = server_version(place.client(qemu.path).greet().greeting)
-        place.sockets.pop().close()
-        if version not in ("7.2", "10.0", "11.1"):
+        path, version = a_server(place)
+        if version not in ("5.2", "7.2", "10.0", "11.1"):
             return
-        found = json.loads(program("diff", "--json", "--no-rules", version, qemu.path, status=None))
+        found = json.loads(program("diff", "--json", "--no-rules", version, path, status=None))
         commands = {gap.get("command") for gap in found["old-client"]["gaps"] if gap["kind"] == "command"}
         assert len(commands) < 10, commands
+
+
+@each_emulator("what a client of 2.12 misses on a server that is alive is what it misses on the installed data of its version")
+def _():
+    with qmplive.Place() as place:
+        path, version = a_server(place)
+        if version not in ("5.2", "7.2", "10.0", "11.1"):
+            return
+        missed = [{gap["command"] for gap in json.loads(program("diff", "--json", "2.12", server, status=None))["old-client"]["gaps"]
+                   if gap["kind"] == "command"} for server in (version, path)]
+        assert missed[0] and missed[0] <= missed[1], missed
+        assert len(missed[1] - missed[0]) < 10, missed
 
 
 @tap.test("diff with a trace tells only what its client uses, the most used first")
