@@ -99,15 +99,15 @@ static bool has_room(struct buffer *b, size_t n) {
     return !b->failed;
 }
 
-static void write_bytes(struct buffer *b, const char *key, const char *text, size_t n) {
+/* @key: with all that stands between it and the text before, and behind it */
+static inline void write_bytes(struct buffer *b, const char *key, size_t n_key, const char *text,
+                               size_t n) {
     size_t n_piece = size_min(n, PIECE_BYTES);
     char *at;
 
     if (!has_room(b, MAX_MEMBER_BYTES + ESCAPE_ROOM(n_piece)))
         return;
-    at = PUT(b->data + b->n, ",\"");
-    at = put(at, key, strlen(key));
-    at = PUT(at, "\":\"");
+    at = put(b->data + b->n, key, n_key);
     while (n > 0) {
         written(b, escape_put(at, text, n_piece));
         text += n_piece;
@@ -120,10 +120,8 @@ static void write_bytes(struct buffer *b, const char *key, const char *text, siz
     written(b, PUT(at, "\""));
 }
 
-static void write_string(struct buffer *b, const char *key, const char *text) {
-    if (text)
-        write_bytes(b, key, text, strlen(text));
-}
+#define WRITE_BYTES(b, key, text, n)                                                               \
+    write_bytes((b), ",\"" key "\":\"", sizeof(key) + 4, (text), (n))
 
 /* both times, but for the last six digits of us: most lines have the same */
 static void head_update(struct record_head *head, uint64_t ms, int64_t s) {
@@ -154,6 +152,32 @@ static char *put_times(char *at, const struct record *r, struct record_head *hea
     return put_six_digits(at + head->n, (uint32_t)(r->us - s * 1000000));
 }
 
+static void middle_update(struct record_middle *m, const struct record *r) {
+    char *at = m->text;
+
+    if (r->session) {
+        at = PUT(at, ",\"session\":");
+        at = put_number(at, r->session);
+    }
+    at = PUT(at, ",\"what\":\"");
+    at = put_word(at, &kind_names[r->kind]);
+    if (r->side >= 0) {
+        at = PUT(at, "\",\"side\":\"");
+        at = put_word(at, &side_names[r->side]);
+    }
+    at = PUT(at, "\"");
+    m->session = r->session;
+    m->kind = r->kind;
+    m->n = (size_t)(at - m->text);
+}
+
+static char *put_middle(char *at, const struct record *r, struct record_middle *m) {
+    if (m->n == 0 || m->session != r->session || m->kind != r->kind)
+        middle_update(m, r);
+    memcpy(at, m->text, sizeof(m->text));
+    return at + m->n;
+}
+
 /* what most lines have, in one piece */
 static void write_start(const struct record *r, struct record_head *head, struct buffer *b) {
     char *at;
@@ -167,24 +191,17 @@ static void write_start(const struct record *r, struct record_head *head, struct
         at = PUT(at, ",");
     }
     at = put_times(at, r, head);
-    if (r->session) {
-        at = PUT(at, ",\"session\":");
-        at = put_number(at, r->session);
-    }
-    at = PUT(at, ",\"what\":\"");
-    at = put_word(at, &kind_names[r->kind]);
-    if (r->side >= 0) {
-        at = PUT(at, "\",\"side\":\"");
-        at = put_word(at, &side_names[r->side]);
-    }
-    written(b, PUT(at, "\""));
+    written(b, put_middle(at, r, &head->middle[r->side + 1]));
 }
 
 int record_write(const struct record *r, struct record_head *head, struct buffer *b) {
     write_start(r, head, b);
-    write_string(b, "rule", r->rule);
-    write_string(b, "note", r->note);
-    write_string(b, "fds", r->fds);
+    if (r->rule)
+        WRITE_BYTES(b, "rule", r->rule, strlen(r->rule));
+    if (r->note)
+        WRITE_BYTES(b, "note", r->note, strlen(r->note));
+    if (r->fds)
+        WRITE_BYTES(b, "fds", r->fds, strlen(r->fds));
     if (r->is_part)
         buffer_append_string(b, ",\"part\":true");
     if (r->is_blanked)
@@ -192,9 +209,9 @@ int record_write(const struct record *r, struct record_head *head, struct buffer
     if (r->is_continued)
         buffer_append_string(b, ",\"continued\":true");
     if (r->text)
-        write_bytes(b, "text", r->text, r->n_text);
+        WRITE_BYTES(b, "text", r->text, r->n_text);
     if (r->to_text)
-        write_bytes(b, "to", r->to_text, r->n_to_text);
+        WRITE_BYTES(b, "to", r->to_text, r->n_to_text);
     buffer_append(b, "}\n", 2);
     return buffer_status(b);
 }

@@ -49,12 +49,18 @@ struct record {
     bool is_continued; /* sessions may have begun in an older file */
 };
 
-/* how the line before began, which the next one mostly does, too; zeroed at first */
+/* what most lines have, as the ones before had it; zeroed at first */
 struct record_head {
     uint64_t ms;
     int64_t s; /* of us */
     size_t n;
-    char text[64];
+    char text[64];         /* both times, but for the last six digits */
+    struct record_middle { /* what stands between them and the texts */
+        uint64_t session;
+        int kind;
+        size_t n; /* 0: nothing yet */
+        char text[96];
+    } middle[3]; /* by side + 1 */
 };
 
 /* append @r as a line.  Return: 0 or -ENOMEM */
