@@ -146,11 +146,17 @@ static bool log_is_valid(const struct journal *j) {
     return true;
 }
 
-/* one that was begun had room */
+/* one that was begun had room, and it was known whom it was read from */
 static bool feed_is_valid(const struct journal *j) {
+    const struct entry *e;
     enum side from;
 
-    return !journal_is_feeding(j, &from) || room(j) >= entry_size(JOURNAL_MIN_FEED_BYTES);
+    if (!journal_is_feeding(j, &from))
+        return true;
+    if (room(j) < entry_size(JOURNAL_MIN_FEED_BYTES))
+        return false;
+    e = entry_at(j, j->head->feeding_at);
+    return e->kind == JOURNAL_FEED && e->side <= SIDE_SERVER;
 }
 
 /* the last entry may count, and its fds not yet */

@@ -497,6 +497,25 @@ TEST(journal, a_read_that_had_no_room_is_refused) {
     program_unref(program);
 }
 
+TEST(journal, a_read_of_no_side_is_refused) {
+    static const uint32_t wrong[][2] = {
+        {JOURNAL_FEED, 2}, {JOURNAL_FEED, UINT32_MAX}, {JOURNAL_END, 0}, {9, 0}};
+    struct program *program = load_program();
+    struct world w;
+    char *text;
+    size_t n;
+
+    world_init(&w, program, JOURNAL_MIN_LOG_BYTES);
+    cr_assert(journal_begin_feed(&w.journal, SIDE_SERVER, now(&w), &text, &n));
+    cr_assert(eq(int, open_again(&w), 0));
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        memcpy(w.journal.log, wrong[i], sizeof(wrong[i])); /* kind and side of the entry */
+        cr_assert(eq(int, open_again(&w), JOURNAL_E_INVALID));
+    }
+    world_deinit(&w);
+    program_unref(program);
+}
+
 /* whatever the length of the log says, it is refused or read, and never read beyond */
 TEST(journal, one_that_is_cut_anywhere_does_no_harm) {
     struct program *program = load_program();
