@@ -131,7 +131,7 @@ static void on_timer(uv_timer_t *timer) {
 }
 
 static void flush_later(struct recording *r) {
-    if (r->is_timing || uv_is_closing((uv_handle_t *)&r->timer))
+    if (uv_is_closing((uv_handle_t *)&r->timer))
         return;
     r->is_timing = uv_timer_start(&r->timer, on_timer, RECORDING_FLUSH_MS, 0) == 0;
 }
@@ -169,7 +169,8 @@ void recording_write(struct recording *r, const struct record *record) {
     if (is_filed && tracefile_added(&r->file, b->n - at) && write_header(r, true) == 0)
         tracefile_turn(&r->file, &r->line);
     r->is_writing = false;
-    flush_later(r);
+    if (!r->is_timing)
+        flush_later(r);
 }
 
 /* ---- the trace file ---- */

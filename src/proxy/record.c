@@ -93,7 +93,9 @@ static void written(struct buffer *b, const char *at) {
     b->n = (size_t)(at - b->data);
 }
 
-static bool has_room(struct buffer *b, size_t n) {
+static inline bool has_room(struct buffer *b, size_t n) {
+    if (b->cap - b->n >= n && !b->failed) /* which it mostly has */
+        return true;
     if (!b->failed && buffer_reserve(b, n) < 0)
         b->failed = true;
     return !b->failed;

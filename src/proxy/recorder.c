@@ -171,13 +171,13 @@ static void tell_sent(struct recorder *r, enum side to, const struct trace_item 
     tell_bytes(r, &r->sent[to], item, &record);
 }
 
-static bool is_at_rest(const struct recorder_stream *s) {
+static inline bool is_at_rest(const struct recorder_stream *s) {
     return s->text.n == 0 && s->fds.n == 0 && !s->reader.is_inside && !s->is_part;
 }
 
 /* the same blanks wait on both sides: then what comes next can be told in one, again */
-static void join(struct recorder_stream *came, struct recorder_stream *sent,
-                 struct buffer *blanks) {
+static inline void join(struct recorder_stream *came, struct recorder_stream *sent,
+                        struct buffer *blanks) {
     if (came->text.n == 0 || came->text.n != sent->text.n || blanks->n > 0 ||
         came->reader.is_inside || sent->reader.is_inside || came->is_part || sent->is_part ||
         memcmp(came->text.data, sent->text.data, came->text.n) != 0)
@@ -187,29 +187,29 @@ static void join(struct recorder_stream *came, struct recorder_stream *sent,
     buffer_clear(&sent->text);
 }
 
-static void tell_went(struct recorder *r, const struct trace_item *item, struct record record) {
+static void tell_went(struct recorder *r, const struct trace_item *item, struct record *record) {
     enum side from = (enum side)item->from, to = side_other(from);
     struct buffer *blanks = &r->blanks[from];
 
     join(&r->came[from], &r->sent[to], blanks);
     if (!is_at_rest(&r->came[from]) || !is_at_rest(&r->sent[to])) {
-        tell_came(r, item, record);
-        tell_sent(r, to, item, record);
+        tell_came(r, item, *record);
+        tell_sent(r, to, item, *record);
         return;
     }
-    record.kind = RECORD_OF(TRACE_PASSED);
-    record.text = item->text;
-    record.n_text = item->n_text;
+    record->kind = RECORD_OF(TRACE_PASSED);
+    record->text = item->text;
+    record->n_text = item->n_text;
     if (!item->frame || blanks->n > 0)
         buffer_append(blanks, item->text, item->n_text);
     if (!item->frame)
         return;
     r->has_failed = r->has_failed || blanks->failed;
     if (blanks->n > 0 && !blanks->failed) {
-        record.text = blanks->data;
-        record.n_text = blanks->n;
+        record->text = blanks->data;
+        record->n_text = blanks->n;
     }
-    emit(r, &record, from == SIDE_CLIENT && !has_no_secret(r, item->frame, item->text), true);
+    emit(r, record, from == SIDE_CLIENT && !has_no_secret(r, item->frame, item->text), true);
     buffer_clear(blanks);
 }
 
@@ -260,7 +260,7 @@ void recorder_tell(struct recorder *r, const struct trace_item *item, struct ses
         tell_sent(r, (enum side)item->from, item, record);
         return;
     case TRACE_WENT:
-        tell_went(r, item, record);
+        tell_went(r, item, &record);
         return;
     case TRACE_ENDED:
         tell_end(r, record);
